@@ -66,8 +66,7 @@ def test_what_has_no_plain_form_is_refused(value):
 def test_the_fingerprint_is_the_same_in_another_process():
     data = {"ä": [1, 2.5, None, True], "a": {"z": "text", "b": {3, 1, 2}}}
     code = (
-        "from sublm.files import fingerprint
-"
+        "from sublm.files import fingerprint\n"
         "print(fingerprint({'a': {'b': {2, 3, 1}, 'z': 'text'}, 'ä': [1, 2.5, None, True]}))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONIOENCODING": "utf-8"}
