@@ -1,0 +1,1 @@
+"""What a sub-network costs: parameters, multiply-accumulates (MACs), latency."""

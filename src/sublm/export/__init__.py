@@ -1,0 +1,1 @@
+"""Writing ordinary models: transformers folders, ONNX, model cards."""

@@ -1,0 +1,1 @@
+"""Multi-objective search over the sub-networks of a trained super-network."""

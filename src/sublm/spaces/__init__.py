@@ -1,0 +1,1 @@
+"""Sub-networks and the spaces they are drawn from."""
