@@ -1,0 +1,1 @@
+"""SubLM: fit pre-trained transformer language models into a budget."""

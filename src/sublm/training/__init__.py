@@ -1,0 +1,1 @@
+"""Training super-networks and ordinary models: the loop, strategies, distillation, checkpoints."""

@@ -1,0 +1,171 @@
+"""The super-network: a loaded model whose sub-networks share its weights."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+from sublm.architectures import Axis, Shape
+from sublm.importance.scores import Importance
+from sublm.spaces.subnet import Subnet, count
+from sublm.supernet.extract import extract
+from sublm.supernet.layers import ELASTIC, skippable_attention, skippable_ffn_input, skippable_ffn_output
+from sublm.supernet.layout import find_layout
+from sublm.supernet.reorder import reorder
+from sublm.supernet.selection import Selection, select, select_heads
+from sublm.supernet.sharing import shared_embeddings
+
+
+class SuperNet:
+    """A transformers model turned, in place, into a weight-sharing super-network.
+
+    The model keeps its class, its parameters and their names, and transformers' own forward; its leaf layers
+    compute with slices of their weights. Call `supernet.model(...)` as before.
+
+    Attributes:
+        model: The model; elastic after construction.
+        layout: Where its elastic weights are.
+        shape: Its sizes.
+        largest: The sub-network that keeps everything.
+        active: The sub-network in use.
+
+    Example:
+        >>> from transformers import BertConfig, BertModel
+        >>> config = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
+        >>> supernet = SuperNet(BertModel(config))
+        >>> supernet.activate(Subnet.uniform(supernet.shape, heads=2, neurons=32))
+        >>> supernet.extract(supernet.active).num_parameters() < supernet.model.num_parameters()
+        True
+    """
+
+    def __init__(self, model: Any) -> None:
+        """Makes a model elastic.
+
+        Args:
+            model: A loaded transformers model of a supported family, with any head.
+
+        Raises:
+            UnsupportedModelError: If the family has no table, or the model decodes.
+        """
+        self.model = model
+        self.layout = find_layout(model)
+        self.shape: Shape = self.layout.shape
+        self.largest = Subnet.full(self.shape)
+        for leaf in self.layout.leaves:
+            kind = type(leaf.module)
+            if kind in ELASTIC:
+                leaf.module.__class__ = ELASTIC[kind]
+        for block in self.layout.blocks:
+            _make_skippable(block.attention, skippable_attention)
+            _make_skippable(block.ffn_input, skippable_ffn_input)
+            _make_skippable(block.ffn_output, skippable_ffn_output)
+        self._plan = functools.lru_cache(maxsize=256)(self._make_plan)
+        self.active = self.largest
+        self._apply(self.largest)
+
+    def activate(self, subnet: Subnet) -> None:
+        """Makes the model compute as a sub-network; costs well under a millisecond.
+
+        Args:
+            subnet: The sub-network.
+
+        Raises:
+            SubnetError: If it asks for more than the super-network has.
+        """
+        if subnet != self.active:
+            self._apply(subnet)
+
+    def extract(self, subnet: Subnet) -> Any:
+        """Copies a sub-network out as an ordinary model.
+
+        Args:
+            subnet: The sub-network.
+
+        Returns:
+            A model of the same stock class if a stock configuration can express the sub-network (kept layers alike,
+            heads x head size equal to the hidden size), else of the matching class in `modeling_sublm`, which is
+            saved beside the weights. It is in the same training or evaluation mode, dtype and device.
+
+        Raises:
+            SubnetError: If the sub-network asks for more than the super-network has.
+        """
+        subnet.check(self.shape)
+        return extract(self, subnet)
+
+    def reorder(self, importance: Importance) -> Importance:
+        """Sorts heads, neurons, head dimensions and hidden channels, the most important first.
+
+        The function of the network stays the same; prefixes then keep the most important units. In a bare encoder
+        the hidden channels are its output and stay where they are.
+
+        Args:
+            importance: Scores of this super-network's units.
+
+        Returns:
+            The scores in the new order.
+
+        Raises:
+            SubnetError: If the scores belong to another shape.
+        """
+        return reorder(self, importance)
+
+    @contextmanager
+    def shared_embeddings(self) -> Iterator[None]:
+        """Inside, passes over one batch share one embedding forward and one embedding backward.
+
+        Every forward pass inside must see the same batch. The gradient of the embeddings is taken when the context
+        is left, so an optimizer step belongs after it. The passes share the dropout of the embeddings.
+        """
+        with shared_embeddings(self):
+            yield
+
+    def selections(self, subnet: Subnet) -> dict[tuple[Axis, int | None], Selection]:
+        """What a sub-network uses of every axis: (axis, layer or None) -> selection."""
+        hidden = select(subnet.hidden, self.shape.hidden)
+        chosen: dict[tuple[Axis, int | None], Selection] = {(Axis.FIXED, None): None, (Axis.HIDDEN, None): hidden}
+        for layer, (heads, neurons) in enumerate(zip(subnet.heads, subnet.neurons, strict=True)):
+            attention = select_heads(heads, subnet.head_size, self.shape.heads, self.shape.head_size)
+            chosen[Axis.QUERY_KEY, layer] = chosen[Axis.VALUE, layer] = attention
+            chosen[Axis.NEURONS, layer] = select(neurons, self.shape.neurons)
+            chosen[Axis.HIDDEN, layer] = hidden
+            chosen[Axis.FIXED, layer] = None
+        return chosen
+
+    def _make_plan(self, subnet: Subnet) -> list[tuple[nn.Module, dict[str, Any]]]:
+        """What to set on which module so that the model computes as the sub-network."""
+        subnet.check(self.shape)
+        chosen = self.selections(subnet)
+        device = self.model.device
+        chosen = {axis: s.to(device) if hasattr(s, "to") else s for axis, s in chosen.items()}  # type: ignore[union-attr]
+        plan: list[tuple[nn.Module, dict[str, Any]]] = []
+        for leaf in self.layout.leaves:
+            rows, columns = chosen[leaf.rows, leaf.layer], chosen[leaf.columns, leaf.layer]
+            plan.append((leaf.module, {"rows": rows, "columns": columns}))
+        head_size = count(subnet.head_size)
+        for layer, block in enumerate(self.layout.blocks):
+            heads, neurons = count(subnet.heads[layer]), count(subnet.neurons[layer])
+            plan.append((block.attention, {"skipped": heads == 0}))
+            plan.append((block.ffn_input, {"skipped": neurons == 0}))
+            plan.append((block.ffn_output, {"skipped": neurons == 0}))
+            sizes = {
+                "num_attention_heads": heads,
+                "attention_head_size": head_size,
+                "all_head_size": heads * head_size,
+                "scaling": head_size**-0.5,
+            }
+            plan.append((block.self_attention, sizes))
+        return plan
+
+    def _apply(self, subnet: Subnet) -> None:
+        for module, settings in self._plan(subnet):
+            module.__dict__.update(settings)  # plain values: skips the checks of Module.__setattr__
+        self.active = subnet
+
+
+def _make_skippable(module: nn.Module, factory: Any) -> None:
+    if not hasattr(type(module), "skipped"):
+        module.__class__ = factory(type(module))
