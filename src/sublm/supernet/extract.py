@@ -73,6 +73,8 @@ def extract(supernet: SuperNet, subnet: Subnet) -> Any:
         setattr(config, name, value)
     with torch.random.fork_rng(devices=[]), initialization.no_init_weights():
         model = kind(config)
+    if getattr(source.base_model, "pooler", model) is None:  # built with add_pooling_layer=False
+        model.base_model.pooler = None
     model.load_state_dict(sliced_state_dict(supernet, subnet))
     model.tie_weights()
     model.to(dtype=source.dtype, device=source.device)
