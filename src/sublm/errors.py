@@ -35,3 +35,7 @@ class RunError(SubLMError):
 
 class ExportError(SubLMError):
     """A model could not be written, read back, or agrees too little with the original."""
+
+
+class UsageError(SubLMError):
+    """A command was given an argument or a configuration it does not understand."""
