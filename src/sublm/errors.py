@@ -37,5 +37,9 @@ class ExportError(SubLMError):
     """A model could not be written, read back, or agrees too little with the original."""
 
 
+class LatencyError(SubLMError):
+    """A latency could not be measured or predicted."""
+
+
 class UsageError(SubLMError):
     """A command was given an argument or a configuration it does not understand."""
