@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from sublm.commands._arguments import describe
 from sublm.commands._help import command_help
 from sublm.errors import DataError
 from sublm.recipes import load_recipe, recipe_names
+from sublm.settings import Settings
 
 calls: list[dict] = []
 
@@ -224,11 +226,24 @@ def test_every_command_explains_all_it_takes(name, function, monkeypatch):
     assert max(map(len, page.splitlines())) <= 88
 
 
+def test_compress_takes_every_setting_with_its_default():
+    command = describe("compress", dict(every_command)["compress"])
+    how = {"out", "recipe", "dry_run", "overwrite", "quiet", "json"}
+    defaults = {parameter.name: parameter.default for parameter in command.parameters if parameter.name not in how}
+    settings = {field.name: field.default for field in dataclasses.fields(Settings)}
+    assert set(defaults) == set(settings)
+    many = {parameter.name for parameter in command.parameters if parameter.many}
+    required = {"model", "task"}
+    for name in set(settings) - many - required:
+        assert defaults[name] == settings[name], name
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_is_understood_by_compress(name, monkeypatch, capsys):
     assert cli.main(["compress", "model", "--task", "rte", "--recipe", name, "--print-config"]) == 0
     printed = yaml.safe_load(capsys.readouterr().out)
     recipe = load_recipe(name)
+    Settings(model="m", task="t", **recipe)
     assert {key: printed[key] for key in recipe} == recipe
 
 

@@ -12,8 +12,8 @@ from sublm.commands._arguments import Command, Parameter
 GROUPS: dict[str, tuple[str, ...]] = {
     "Main": ("task", "target", "out", "recipe"),
     "Data": ("data", "text", "label", "search_share", "limit", "max_length"),
-    "Teacher": ("teacher", "teacher_epochs"),
-    "Search space": ("space", "step", "importance"),
+    "Teacher": ("teacher", "teacher_epochs", "teacher_learning_rate"),
+    "Search space": ("space", "step", "min_layers", "importance"),
     "Training": (
         "strategy",
         "epochs",
@@ -26,10 +26,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "random_nets",
         "sampling",
         "temperature",
+        "hidden",
         "precision",
     ),
     "Search": ("sampler", "evaluations", "objectives"),
-    "Results": ("models", "recover_epochs", "refit", "baselines", "onnx"),
+    "Results": ("models", "recover_epochs", "refit", "baselines", "baseline_sizes", "onnx"),
     "Latency": ("runtime", "threads", "length", "batch", "repeats"),
     "Run": ("seed", "dry_run", "overwrite", "quiet", "json"),
 }

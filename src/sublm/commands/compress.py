@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+from sublm.settings import Settings
+
 
 def compress(
     model: str,
@@ -16,37 +18,41 @@ def compress(
     data: str | None = None,
     text: list[str] | None = None,
     label: str | None = None,
-    search_share: float = 0.15,
+    search_share: float = Settings.search_share,
     limit: int | None = None,
-    max_length: int = 128,
+    max_length: int = Settings.max_length,
     teacher: str | None = None,
-    teacher_epochs: float = 3.0,
-    space: str = "small",
-    step: int = 32,
-    importance: Literal["taylor", "fisher", "magnitude", "none"] = "taylor",
-    strategy: str = "one_shot",
-    epochs: float = 3.0,
-    learning_rate: float = 2e-5,
-    batch_size: int = 32,
-    weight_decay: float = 0.01,
-    warmup: float = 0.1,
+    teacher_epochs: int = Settings.teacher_epochs,
+    teacher_learning_rate: float = Settings.teacher_learning_rate,
+    space: str = Settings.space,
+    step: int = Settings.step,
+    min_layers: int | None = None,
+    importance: str = Settings.importance,
+    strategy: str = Settings.strategy,
+    epochs: int = Settings.epochs,
+    learning_rate: float = Settings.learning_rate,
+    batch_size: int = Settings.batch_size,
+    weight_decay: float = Settings.weight_decay,
+    warmup: float = Settings.warmup,
     schedule: Literal["linear", "cosine"] = "linear",
-    clip: float = 1.0,
-    random_nets: int = 2,
+    clip: float = Settings.clip,
+    random_nets: int = Settings.random_nets,
     sampling: Literal["stratified", "uniform"] = "stratified",
-    temperature: float = 10.0,
+    temperature: float = Settings.temperature,
+    hidden: float = Settings.hidden,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
-    sampler: str = "nsga2",
-    evaluations: int = 200,
+    sampler: str = Settings.sampler,
+    evaluations: int = Settings.evaluations,
     objectives: list[str] | None = None,
-    models: int = 10,
-    recover_epochs: float = 1.0,
+    models: int = Settings.models,
+    recover_epochs: int = Settings.recover_epochs,
     refit: bool = False,
     baselines: list[str] | None = None,
+    baseline_sizes: list[float] | None = None,
     onnx: bool = False,
     runtime: Literal["torch", "onnx"] = "torch",
-    threads: int = 1,
-    seed: int = 0,
+    threads: int = Settings.threads,
+    seed: int = Settings.seed,
     dry_run: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
@@ -74,13 +80,16 @@ def compress(
         max_length: Tokens after which a text is cut.
         teacher: A model already fine-tuned for the task; 'none' starts from MODEL itself. One is fine-tuned if not
             given.
-        teacher_epochs: Epochs of fine-tuning the teacher.
+        teacher_epochs: Epochs of fine-tuning the teacher, and of every baseline.
+        teacher_learning_rate: Largest learning rate of fine-tuning the teacher.
         space: The search space: small, medium, layer, large, or a space.json.
         step: Neurons are kept in multiples of this.
-        importance: The score by which heads, neurons and layers are sorted.
-        strategy: Which sub-networks a training step trains: standard, random, random_linear, sandwich, one_shot or kd.
-        epochs: Epochs of training the super-network.
-        learning_rate: Largest learning rate, in every training.
+        min_layers: Fewest layers of a sub-network; two thirds if not given.
+        importance: The score by which heads, neurons and layers are sorted: taylor, fisher, magnitude or none.
+        strategy: Which sub-networks a training step trains: guided, one_shot, sandwich, random, random_linear, kd or
+            standard.
+        epochs: Epochs of training the super-network; 0 searches the sorted teacher as it is.
+        learning_rate: Largest learning rate of the super-network, of the recovery and of the baselines.
         batch_size: Texts per step, in every training.
         weight_decay: Of AdamW.
         warmup: Share of the steps in which the learning rate rises.
@@ -89,16 +98,19 @@ def compress(
         random_nets: Random sub-networks per step.
         sampling: How they are drawn: evenly over sizes, or each variable for itself.
         temperature: Of the distillation, for classes.
+        hidden: Weight of the teacher's hidden states in the distillation.
         precision: Of training and of evaluation in the search; auto takes bf16 where the machine gains from it.
         sampler: How the search proposes: random, nsga2 or local_search.
         evaluations: Sub-networks to evaluate.
         objectives: What the front is made of: score and one or more of macs, parameters, latency; score and macs if
             not given.
         models: Models of the front to write.
-        recover_epochs: Epochs of training each of them further, distilled from the teacher.
-        refit: Train the super-network again on all training rows, those of the search included, once the front is
-            known.
-        baselines: What to compare with: original, layer-dropping, prune-and-distil. Each costs its own training.
+        recover_epochs: Epochs of training each of them further, distilled from the teacher; 0 writes them as found.
+        refit: Recover on all training rows, those of the search included.
+        baselines: What to compare with: layer-dropping, prune-and-distil (each trains one model per size) and
+            original-int8. The teacher itself is always shown.
+        baseline_sizes: Shares of the multiply-accumulates at which baselines are trained; 0.5, 0.25 and 0.1 if not
+            given.
         onnx: Write each model as ONNX too.
         runtime: What latency is measured on.
         threads: Threads used when latency is measured.
@@ -117,7 +129,6 @@ def compress(
     settings = dict(locals())
     from sublm.compress import compress as work
 
-    for name in ("target", "baselines"):
-        settings[name] = settings[name] or []
-    settings["objectives"] = objectives or ["score", "macs"]
-    return work(**settings)
+    # Lists cannot be defaults of a signature: those not given are left to Settings.
+    many = ("target", "objectives", "baselines", "baseline_sizes")
+    return work(**{name: value for name, value in settings.items() if value is not None or name not in many})

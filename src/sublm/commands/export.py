@@ -24,7 +24,8 @@ def export(
         sublm export runs/sst2/models/m25
     """
     from sublm.errors import ExportError
-    from sublm.export import check_onnx, export_onnx, load
+    from sublm.export import check_onnx, export_onnx
+    from sublm.export.save import load
     from sublm.progress import make_progress
 
     path = out or folder / "model.onnx"

@@ -41,7 +41,7 @@ def latency(
     """
     from sublm.costs import measure_latency
     from sublm.errors import UsageError
-    from sublm.export import load
+    from sublm.export.save import load
     from sublm.progress import make_progress
 
     missing = [str(folder) for folder in models if not folder.exists()]

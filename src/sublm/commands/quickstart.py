@@ -36,7 +36,7 @@ def quickstart(
     """
     from sublm.commands.compress import compress
 
-    settings: dict[str, Any] = {"limit": 256, "teacher_epochs": 1, "epochs": 1, "evaluations": 8, "models": 2}
+    few: dict[str, Any] = {"limit": 256, "teacher_epochs": 1, "epochs": 1, "evaluations": 8, "models": 2}
     return compress(
         packaged_model(),
         task="stdlib-docs",
@@ -46,7 +46,7 @@ def quickstart(
         overwrite=overwrite,
         quiet=quiet,
         json=json,
-        **(settings | {"recover_epochs": 0.5} if quick else {}),
+        **(few if quick else {}),
     )
 
 

@@ -21,8 +21,8 @@ def teacher(
     run: Path,
     *,
     teacher: str | None = None,
-    teacher_epochs: float | None = None,
-    learning_rate: float | None = None,
+    teacher_epochs: int | None = None,
+    teacher_learning_rate: float | None = None,
     batch_size: int | None = None,
     overwrite: bool = False,
     quiet: bool = False,
@@ -36,7 +36,7 @@ def teacher(
         run: The run directory, made by `sublm compress`.
         teacher: A model already fine-tuned for the task; 'none' for no teacher.
         teacher_epochs: Epochs of fine-tuning.
-        learning_rate: Largest learning rate.
+        teacher_learning_rate: Largest learning rate.
         batch_size: Texts per step.
         overwrite: Change the settings of the run.
         quiet: Show nothing but errors.
@@ -51,7 +51,7 @@ def teacher(
 def importance(
     run: Path,
     *,
-    importance: Literal["taylor", "fisher", "magnitude", "none"] | None = None,
+    importance: str | None = None,
     overwrite: bool = False,
     quiet: bool = False,
     json: bool = False,
@@ -62,7 +62,7 @@ def importance(
 
     Args:
         run: The run directory.
-        importance: The score.
+        importance: The score: taylor, fisher, magnitude or none.
         overwrite: Change the settings of the run.
         quiet: Show nothing but errors.
         json: Print the result as JSON on standard output, and nothing else there.
@@ -78,6 +78,7 @@ def space(
     *,
     space: str | None = None,
     step: int | None = None,
+    min_layers: int | None = None,
     overwrite: bool = False,
     quiet: bool = False,
     json: bool = False,
@@ -90,6 +91,7 @@ def space(
         run: The run directory.
         space: small, medium, layer, large, or a space.json.
         step: Neurons are kept in multiples of this.
+        min_layers: Fewest layers of a sub-network.
         overwrite: Change the settings of the run.
         quiet: Show nothing but errors.
         json: Print the result as JSON on standard output, and nothing else there.
@@ -104,7 +106,7 @@ def train(
     run: Path,
     *,
     strategy: str | None = None,
-    epochs: float | None = None,
+    epochs: int | None = None,
     learning_rate: float | None = None,
     batch_size: int | None = None,
     weight_decay: float | None = None,
@@ -125,7 +127,7 @@ def train(
 
     Args:
         run: The run directory.
-        strategy: Which sub-networks a step trains: standard, random, random_linear, sandwich, one_shot or kd.
+        strategy: Which sub-networks a step trains: guided, one_shot, sandwich, random, random_linear, kd or standard.
         epochs: Epochs.
         learning_rate: Largest learning rate.
         batch_size: Texts per step.
@@ -206,7 +208,7 @@ def extract(
 def recover(
     run: Path,
     *,
-    recover_epochs: float | None = None,
+    recover_epochs: int | None = None,
     learning_rate: float | None = None,
     batch_size: int | None = None,
     overwrite: bool = False,
