@@ -37,5 +37,5 @@ class ExportError(SubLMError):
     """A model could not be written, read back, or agrees too little with the original."""
 
 
-class MissingPackageError(SubLMError, ImportError):
-    """A package that only some tasks need is not installed."""
+class LatencyError(SubLMError):
+    """A latency could not be measured or predicted."""
