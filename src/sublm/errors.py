@@ -43,3 +43,7 @@ class LatencyError(SubLMError):
 
 class UsageError(SubLMError):
     """A command was given an argument or a configuration it does not understand."""
+
+
+class MissingPackageError(SubLMError, ImportError):
+    """An optional package is needed and not installed."""
