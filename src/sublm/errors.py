@@ -41,9 +41,9 @@ class LatencyError(SubLMError):
     """A latency could not be measured or predicted."""
 
 
-class MissingPackageError(SubLMError, ImportError):
-    """A package that only some tasks need is not installed."""
-
-
 class UsageError(SubLMError):
     """A command was given an argument or a configuration it does not understand."""
+
+
+class MissingPackageError(SubLMError, ImportError):
+    """An optional package is needed and not installed."""

@@ -127,7 +127,7 @@ def compress(
         sublm compress MODEL --task mrpc --recipe plm-nas --dry-run
     """
     settings = dict(locals())
-    from sublm.compress import compress as work
+    from sublm.pipeline import compress as work
 
     # Lists cannot be defaults of a signature: those not given are left to Settings.
     many = ("target", "objectives", "baselines", "baseline_sizes")

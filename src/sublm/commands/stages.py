@@ -11,7 +11,7 @@ _HOW = ("run", "overwrite", "quiet", "json")
 
 def _work(stage: str, arguments: dict[str, Any]) -> Any:
     """Does a stage of an existing run. What was not typed stays as the run has it."""
-    from sublm.compress import run_stage
+    from sublm.pipeline import run_stage
 
     changes = {name: value for name, value in arguments.items() if name not in _HOW and value is not None}
     return run_stage(stage, changes=changes, **{name: arguments[name] for name in _HOW})

@@ -1,6 +1,6 @@
 """Search: the study, its samplers, constraints and Pareto arithmetic."""
 
-from sublm.search.constraints import Constraint, parse_target, parse_targets
+from sublm.search.constraints import Constraint, check_constraints, parse_target, parse_targets
 from sublm.search.evaluation import Evaluation
 from sublm.search.samplers import SAMPLERS, Sampler
 from sublm.search.search import SearchResult, search
@@ -14,6 +14,7 @@ __all__ = [
     "SearchResult",
     "Study",
     "Trial",
+    "check_constraints",
     "parse_target",
     "parse_targets",
     "search",

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import IO
 
 from sublm.errors import RunError
+from sublm.lock import FolderLock
 from sublm.search.evaluation import Evaluation
 from sublm.spaces.space import SearchSpace
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks; there two searches in one folder are not noticed
-    fcntl = None  # type: ignore[assignment]
 
 NAME = "evaluations.jsonl"
 
@@ -23,7 +18,7 @@ class EvaluationLog:
     """`evaluations.jsonl` of one search, held by one process at a time."""
 
     def __init__(self, folder: Path, space: SearchSpace) -> None:
-        """Opens or creates the log and takes hold of it.
+        """Opens or creates the log and takes hold of its folder.
 
         Raises:
             RunError: If another process is searching in the folder.
@@ -31,15 +26,9 @@ class EvaluationLog:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / NAME
         self._space = space
+        self._lock = FolderLock(folder)
+        self._lock.acquire()
         self._file: IO[bytes] = open(self.path, "a+b")  # noqa: SIM115  # held until close
-        if fcntl is not None:
-            try:
-                # The system drops the lock when the process dies, however it dies.
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                self._file.close()
-                raise RunError(f"Another process is searching in {folder}; wait for it or choose another.") from None
-        _sync_folder(folder)
 
     def read(self) -> list[Evaluation]:
         """Every evaluation recorded; a last line that was cut off by a kill is taken away.
@@ -77,13 +66,4 @@ class EvaluationLog:
     def close(self) -> None:
         """Lets go of the log."""
         self._file.close()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes a new file's name durable, where the system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        self._lock.release()

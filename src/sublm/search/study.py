@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from sublm.errors import RunError, SubnetError, TargetError
+from sublm.files import plain, read_json, write_json
 from sublm.search import pareto
 from sublm.search.constraints import Constraint, Costs, check_constraints, meets
 from sublm.search.evaluation import Evaluation
@@ -276,13 +276,13 @@ class Study:
         """All that decides what is asked."""
         settings: dict[str, Any] = {}
         if dataclasses.is_dataclass(self.sampler) and not isinstance(self.sampler, type):
-            settings = dataclasses.asdict(self.sampler)
+            settings = plain(self.sampler)
         return {
             "schema": SCHEMA,
             "objectives": list(self.objectives),
             "constraints": [dataclasses.asdict(constraint) for constraint in self.constraints],
             "costs": sorted(self._costs),
-            "sampler": {"name": self.sampler.name} | json.loads(json.dumps(settings, default=str)),
+            "sampler": {"name": self.sampler.name} | settings,
             "seed": self.seed,
             "seeds": [subnet.key for subnet in seeds],
             "space": self.space.to_dict(),
@@ -299,16 +299,13 @@ def _sampler(sampler: str | Sampler) -> Sampler:
 
 def _check_configuration(path: Path, wanted: dict[str, Any]) -> None:
     """Writes the configuration of a new search, or makes sure that a known one goes on unchanged."""
-    wanted = json.loads(json.dumps(wanted))
+    wanted = plain(wanted)
     if not path.exists():
-        beside = path.with_suffix(".new")
-        beside.write_text(json.dumps(wanted, indent=1, sort_keys=True))
-        os.replace(beside, path)
+        write_json(path, wanted)
         return
-    try:
-        found = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise RunError(f"{path} cannot be read ({error}); search in another folder.") from None
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise RunError(f"{path} is not the description of a search; search in another folder.")
     differing = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
     if differing:
         name = differing[0]

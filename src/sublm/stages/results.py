@@ -7,7 +7,6 @@ from typing import Any
 
 from sublm import __version__
 from sublm.costs import Latency, cost_model, measure_latency
-from sublm.export import ModelCard, write_card
 from sublm.report import write_report
 from sublm.run import write_json
 from sublm.search import Constraint
@@ -203,6 +202,4 @@ def write_results(work: Workspace, front: dict[str, Any]) -> None:
     """Writes `front.json`, a card per model, and the report."""
     with work.progress.stage("Writing the report"):
         write_json(work.run.folder / "front.json", front)
-        for point in front["points"]:
-            write_card(ModelCard.from_front(front, point["name"]), work.run.folder / point["folder"])
         write_report(front, work.run.folder)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sublm.costs import LatencyPredictor, cost_model, fit_latency, representative_lengths
-from sublm.run import Stage, fingerprint, write_json
+from sublm.run import Stage, fingerprint, read_json, write_json
 from sublm.search import Constraint, Evaluation, check_constraints, parse_targets, search
 from sublm.spaces import StratifiedSampler, Subnet
 from sublm.stages.supernet import Prepared, family
@@ -78,7 +78,7 @@ def fit_predictor(work: Workspace, prepared: Prepared) -> LatencyPredictor | Non
             predictor = fit_latency(prepared.supernet, subnets, prepare=prepare, rounds=12, **options)
             stage.result |= {"error": predictor.error, "tau": predictor.tau}
             write_json(path, predictor.to_dict())
-    predictor = LatencyPredictor.load(path)
+    predictor = LatencyPredictor.from_dict(read_json(path))
     work.progress.message(f"Latency is predicted with a held-out error of {predictor.error:.1%} (tau {predictor.tau:.2f})")
     return predictor
 

@@ -131,6 +131,15 @@ class _Sandwich(_Drawing):
         return [Draw(self.largest, self.teach), Draw(self.smallest, self.teach), *self._random(rng, self.teach)]
 
 
+class _Guided(_Drawing):
+    name = "guided"
+
+    def draws(self, step: int, steps: int, rng: random.Random) -> list[Draw]:
+        if self.teach != "teacher":
+            return [Draw(self.largest, "labels"), Draw(self.smallest, "inplace"), *self._random(rng, "inplace")]
+        return [Draw(self.smallest, "teacher"), *self._random(rng, "teacher")]
+
+
 class _OneShot(_Drawing):
     name = "one_shot"
 
@@ -227,6 +236,23 @@ def one_shot(
     return _OneShot(space.largest, space.smallest, sampler or space.sample, random_nets, teach)
 
 
+def guided(
+    space: Space, *, random_nets: int = 2, sampler: Sampler | None = None, teach: Teach = "teacher"
+) -> Strategy:
+    """The smallest and `random_nets` random sub-networks learn from an outside teacher; the largest does not train.
+
+    Where the super-network started from the teacher, the largest sub-network is the teacher: training it again costs
+    most of a sandwich step and teaches nothing. Without a teacher it is `one_shot`.
+
+    Args:
+        space: Where the sub-networks come from.
+        random_nets: Random sub-networks in a step.
+        sampler: How to draw them; the space's own (uniform per variable) by default.
+        teach: "teacher"; "labels" falls back to `one_shot`.
+    """
+    return _Guided(space.largest, space.smallest, sampler or space.sample, random_nets, teach)
+
+
 def kd(space: Space, *, random_nets: int = 2, sampler: Sampler | None = None, teach: Teach = "labels") -> Strategy:
     """As `random_linear`, but the random sub-networks learn in place from the largest, which then only looks on.
 
@@ -253,6 +279,7 @@ def fixed(subnet: Subnet | None = None, *, teach: Teach = "labels") -> Strategy:
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "full": one_shot,
+    "guided": guided,
     "kd": kd,
     "linear_random": random_linear,
     "one_shot": one_shot,
