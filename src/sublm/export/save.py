@@ -18,6 +18,7 @@ _HEADS = {
     "Model": "AutoModel",
     "ForMaskedLM": "AutoModelForMaskedLM",
     "ForMultipleChoice": "AutoModelForMultipleChoice",
+    "ForNextSentencePrediction": "AutoModelForNextSentencePrediction",
     "ForPreTraining": "AutoModelForPreTraining",
     "ForQuestionAnswering": "AutoModelForQuestionAnswering",
     "ForSequenceClassification": "AutoModelForSequenceClassification",

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 def is_stock(supernet: SuperNet, subnet: Subnet) -> bool:
     """Whether a stock transformers configuration can express a sub-network.
 
-    True if all kept layers have both halves and are alike, and heads x head size is the hidden size.
+    True if all kept layers have both halves and are alike, and heads x head size is the hidden size. A model that
+    projects its embeddings must keep a hidden size other than theirs: at equal sizes the stock class has no projection.
     """
+    if projects_embeddings(supernet) and supernet.model.config.embedding_size == count(subnet.hidden):
+        return False
     heads = {count(subnet.heads[i]) for i in subnet.layers}
     neurons = {count(subnet.neurons[i]) for i in subnet.layers}
     if not subnet.layers:
@@ -30,6 +33,11 @@ def is_stock(supernet: SuperNet, subnet: Subnet) -> bool:
     if len(heads) > 1 or len(neurons) > 1 or 0 in heads | neurons:
         return False
     return heads.pop() * count(subnet.head_size) == count(subnet.hidden)
+
+
+def projects_embeddings(supernet: SuperNet) -> bool:
+    """Whether a linear layer leads from the embeddings to the hidden size (ELECTRA)."""
+    return hasattr(supernet.model.base_model, "embeddings_project")
 
 
 def extract(supernet: SuperNet, subnet: Subnet) -> Any:
@@ -59,10 +67,14 @@ def extract(supernet: SuperNet, subnet: Subnet) -> Any:
         changes["layer_heads"] = [count(subnet.heads[i]) for i in subnet.layers]
         changes["layer_neurons"] = [count(subnet.neurons[i]) for i in subnet.layers]
         changes["head_size"] = count(subnet.head_size)
+        if projects_embeddings(supernet):
+            changes["project_embeddings"] = True
     for name, value in changes.items():
         setattr(config, name, value)
     with torch.random.fork_rng(devices=[]), initialization.no_init_weights():
         model = kind(config)
+    if getattr(source.base_model, "pooler", model) is None:  # built with add_pooling_layer=False
+        model.base_model.pooler = None
     model.load_state_dict(sliced_state_dict(supernet, subnet))
     model.tie_weights()
     model.to(dtype=source.dtype, device=source.device)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
+from transformers import PreTrainedModel
 
 from sublm.architectures import Architecture, Axis, Shape, find_architecture
 from sublm.errors import UnsupportedModelError
+from sublm.supernet.modeling_sublm import CLASSES
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,24 @@ def find_layout(model: nn.Module) -> Layout:
         model: A transformers model of a supported family with any head.
 
     Raises:
-        UnsupportedModelError: If the family has no table, or the model's layers differ in shape.
+        UnsupportedModelError: If the family has no table, its class is not a stock one, or its layers differ in shape.
     """
-    config: Any = getattr(model, "config", None)
-    if config is None:
-        raise UnsupportedModelError(f"A transformers model is needed; {type(model).__name__} has no configuration.")
+    if not isinstance(model, PreTrainedModel):
+        raise UnsupportedModelError(
+            f"A transformers model is needed; {type(model).__name__} is none. "
+            "Give the whole model, as from_pretrained returns it."
+        )
+    config: Any = model.config
     table = find_architecture(config)
+    if type(model).__name__ not in CLASSES:  # its sub-networks could not be extracted: say so before any work
+        family = type(config).__name__.removesuffix("Config")
+        known = sorted(name for name in CLASSES if name.startswith(family))
+        raise UnsupportedModelError(
+            f"{type(model).__name__} is not supported, though its family ({table.model_type}) is. Supported classes "
+            f"of this family: {', '.join(known)}. To add one, list it in sublm/supernet/modeling_sublm.py."
+        )
     sizes = {name: getattr(config, field) for name, field in table.sizes.items()}
-    base: nn.Module = model.base_model  # type: ignore[assignment]
+    base: nn.Module = model.base_model
     prefix = "" if base is model else f"{model.base_model_prefix}."
     try:
         layers = list(base.get_submodule(table.layers).children())

@@ -16,6 +16,8 @@ from transformers import (
     BertConfig,
     BertForMaskedLM,
     BertForMultipleChoice,
+    BertForNextSentencePrediction,
+    BertForPreTraining,
     BertForQuestionAnswering,
     BertForSequenceClassification,
     BertForTokenClassification,
@@ -61,6 +63,7 @@ class SubnetElectraConfig(ElectraConfig):
     layer_heads: list[int] | None = None
     layer_neurons: list[int] | None = None
     head_size: int | None = None
+    project_embeddings: bool = False  # also where the embeddings are as wide as the hidden size
 
 
 class SubnetRobertaConfig(RobertaConfig):
@@ -140,6 +143,8 @@ class SubnetMixin:
         super().__init__(config, *args, **kwargs)  # type: ignore[call-arg]  # the stock class comes next
         for name, value in kept.items():
             setattr(config, name, value)
+        if getattr(config, "project_embeddings", False):
+            self.base_model.embeddings_project = nn.Linear(config.embedding_size, config.hidden_size)
         resize_layers(self.base_model.encoder, config)
 
 
@@ -150,6 +155,8 @@ CONFIGURATIONS = (
             BertModel,
             BertForMaskedLM,
             BertForMultipleChoice,
+            BertForNextSentencePrediction,
+            BertForPreTraining,
             BertForQuestionAnswering,
             BertForSequenceClassification,
             BertForTokenClassification,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +17,12 @@ from sublm.supernet.layout import find_layout
 from sublm.supernet.reorder import reorder
 from sublm.supernet.selection import Selection, select, select_heads
 from sublm.supernet.sharing import shared_embeddings
+
+Plan = list[tuple[nn.Module, dict[str, Any]]]
+"""What to set on which module."""
+
+PLANS = 256
+"""Plans kept; a plan takes kilobytes."""
 
 
 class SuperNet:
@@ -63,7 +68,7 @@ class SuperNet:
             _make_skippable(block.attention, skippable_attention)
             _make_skippable(block.ffn_input, skippable_ffn_input)
             _make_skippable(block.ffn_output, skippable_ffn_output)
-        self._plan = functools.lru_cache(maxsize=256)(self._make_plan)
+        self._plans: dict[Subnet, Plan] = {}
         self.active = self.largest
         self._apply(self.largest)
 
@@ -135,13 +140,21 @@ class SuperNet:
             chosen[Axis.FIXED, layer] = None
         return chosen
 
-    def _make_plan(self, subnet: Subnet) -> list[tuple[nn.Module, dict[str, Any]]]:
+    def _plan(self, subnet: Subnet) -> Plan:
+        """The plan of a sub-network; the last ones used are kept."""
+        plan = self._plans.pop(subnet, None) or self._make_plan(subnet)
+        while len(self._plans) >= PLANS:
+            del self._plans[next(iter(self._plans))]
+        self._plans[subnet] = plan
+        return plan
+
+    def _make_plan(self, subnet: Subnet) -> Plan:
         """What to set on which module so that the model computes as the sub-network."""
         subnet.check(self.shape)
         chosen = self.selections(subnet)
         device = self.model.device
         chosen = {axis: s.to(device) if hasattr(s, "to") else s for axis, s in chosen.items()}  # type: ignore[union-attr]
-        plan: list[tuple[nn.Module, dict[str, Any]]] = []
+        plan: Plan = []
         for leaf in self.layout.leaves:
             rows, columns = chosen[leaf.rows, leaf.layer], chosen[leaf.columns, leaf.layer]
             plan.append((leaf.module, {"rows": rows, "columns": columns}))

@@ -1,0 +1,1 @@
+"""The contract suite: what every model family has to fulfil."""

@@ -1,0 +1,405 @@
+"""What the super-network does beyond the contract of every family and head."""
+
+from __future__ import annotations
+
+import copy
+import random
+
+import pytest
+import torch
+import transformers
+from torch import nn
+
+from sublm.errors import SubnetError, UnsupportedModelError
+from sublm.importance import Importance, magnitude
+from sublm.spaces.subnet import Subnet, count
+from sublm.supernet import SuperNet, is_stock
+from tests.supernet.families import (
+    FAMILIES,
+    loss_of,
+    mixed_subnet,
+    outputs,
+    random_subnets,
+    tiny_batch,
+    tiny_config,
+    tiny_model,
+)
+
+NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+
+
+def gradients(supernet):
+    found = {name: p.grad.clone() for name, p in supernet.model.named_parameters() if p.grad is not None}
+    supernet.model.zero_grad()
+    return found
+
+
+def assert_equal_gradients(found, wanted):
+    assert found.keys() == wanted.keys()
+    for name in wanted:
+        assert torch.allclose(found[name], wanted[name], rtol=1e-9, atol=1e-12), name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("head", ["classification", "multiple_choice", "masked_lm", "encoder"])
+def test_shared_embeddings_give_the_gradients_of_separate_passes(family, head):
+    supernet = SuperNet(tiny_model(family, head).double())
+    shape, batch = supernet.shape, tiny_batch(family, head)
+    subnets = [
+        supernet.largest,
+        Subnet((1, 2, 0), (3, 0, 5), shape.hidden, shape.head_size),
+        *random_subnets(shape, 3, seed=3),
+        Subnet((1, 1, 1), (2, 2, 2), 7, 2),
+        supernet.largest.replace(hidden=7),
+    ]
+
+    def passes():
+        for subnet in subnets:
+            supernet.activate(subnet)
+            loss_of(supernet.model, batch).backward()
+
+    passes()
+    separate = gradients(supernet)
+    runs = []
+    counter = supernet.layout.embeddings.LayerNorm.register_forward_hook(lambda *_: runs.append(supernet.active.hidden))
+    with supernet.shared_embeddings():
+        passes()
+    counter.remove()
+    assert_equal_gradients(gradients(supernet), separate)
+    assert len(runs) == len({subnet.hidden for subnet in subnets})
+
+
+def test_shared_embeddings_serve_passes_without_gradients_too():
+    supernet = SuperNet(tiny_model("bert", "classification", **NO_DROPOUT).double())
+    batch = tiny_batch("bert", "classification")
+    loss_of(supernet.model, batch).backward()
+    wanted = gradients(supernet)
+    with supernet.shared_embeddings():
+        with torch.no_grad():
+            logits = supernet.model(**batch).logits
+        loss_of(supernet.model, batch).backward()
+    assert_equal_gradients(gradients(supernet), wanted)
+    assert torch.equal(logits, outputs(supernet.model, batch)["logits"])
+
+
+def test_shared_embeddings_see_the_next_batch_anew():
+    supernet = SuperNet(tiny_model("bert", "classification"))
+    first, second = (tiny_batch("bert", "classification", seed=seed) for seed in (1, 2))
+    with supernet.shared_embeddings():
+        one = outputs(supernet.model, first)
+    with supernet.shared_embeddings():
+        two = outputs(supernet.model, second)
+    assert torch.equal(one["logits"], outputs(supernet.model, first)["logits"])
+    assert torch.equal(two["logits"], outputs(supernet.model, second)["logits"])
+
+
+def test_shared_embeddings_end_with_an_error_inside():
+    supernet = SuperNet(tiny_model("bert", "classification"))
+    batch = tiny_batch("bert", "classification")
+
+    def step():
+        with supernet.shared_embeddings():
+            supernet.model(**batch)
+            raise KeyError("stopped")
+
+    with pytest.raises(KeyError, match="stopped"):
+        step()
+    batch["input_ids"] = batch["input_ids"].flip(0)
+    assert torch.equal(
+        outputs(supernet.model, batch)["logits"],
+        outputs(supernet.extract(supernet.largest), batch)["logits"],
+    )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("head", ["classification", "encoder"])
+def test_hidden_states_and_eager_attentions_equal_those_of_the_extracted_model(family, head):
+    supernet = SuperNet(tiny_model(family, head, attn_implementation="eager"))
+    batch = tiny_batch(family, head)
+    for subnet in [*random_subnets(supernet.shape, 5, seed=2), Subnet((2, 0, 3), (4, 5, 6), 13, 4)]:
+        supernet.activate(subnet)
+        extracted = supernet.extract(subnet)
+        assert extracted.config._attn_implementation == "eager"
+        with torch.no_grad():
+            found, wanted = (
+                model(**batch, output_hidden_states=True, output_attentions=True)
+                for model in (supernet.model, extracted)
+            )
+        kept = [found.hidden_states[0], *(found.hidden_states[layer + 1] for layer in subnet.layers)]
+        assert len(kept) == len(wanted.hidden_states)
+        for one, other in zip(kept, wanted.hidden_states, strict=True):
+            assert (one - other).abs().max() <= 1e-5
+        with_heads = [layer for layer in subnet.layers if count(subnet.heads[layer])]
+        assert len(found.attentions) == len(wanted.attentions) == len(with_heads)
+        for layer, one, other in zip(with_heads, found.attentions, wanted.attentions, strict=True):
+            assert one.shape[1] == count(subnet.heads[layer])
+            assert (one - other).abs().max() <= 1e-6
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_sdpa_and_eager_attention_agree(family):
+    batch = tiny_batch(family, "classification")
+    eager, sdpa = (
+        SuperNet(tiny_model(family, "classification", attn_implementation=kind)) for kind in ("eager", "sdpa")
+    )
+    for subnet in random_subnets(eager.shape, 4, seed=6):
+        eager.activate(subnet)
+        sdpa.activate(subnet)
+        difference = outputs(eager.model, batch)["logits"] - outputs(sdpa.model, batch)["logits"]
+        assert difference.abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_reordering_sorts_the_dimensions_inside_every_head(family):
+    supernet = SuperNet(tiny_model(family, "classification"))
+    shape, batch = supernet.shape, tiny_batch(family, "classification")
+    attention = supernet.layout.blocks[1].self_attention
+    query, value = attention.query.weight.detach().clone(), attention.value.bias.detach().clone()
+    flat = magnitude(supernet)
+    size = (shape.layers, shape.heads, shape.head_size)
+    generator = torch.Generator().manual_seed(3)
+    qk_dims, v_dims = torch.rand(size, generator=generator), torch.rand(size, generator=generator)
+    heads = torch.tensor([[1.0, 4.0, 2.0, 3.0]] * shape.layers)
+    before = outputs(supernet.model, batch)["logits"]
+    ordered = supernet.reorder(
+        Importance(
+            heads=heads,
+            neurons=torch.zeros_like(flat.neurons),
+            layers=flat.layers,
+            hidden=torch.zeros_like(flat.hidden),  # equal scores: nothing moves
+            qk_dims=qk_dims,
+            v_dims=v_dims,
+            method="test",
+        )
+    )
+    assert (outputs(supernet.model, batch)["logits"] - before).abs().max() <= 1e-5
+    for new, old in enumerate((1, 3, 2, 0)):
+        rows = slice(new * shape.head_size, (new + 1) * shape.head_size)
+        for weight, scores, found, result in (
+            (query, qk_dims, attention.query.weight, ordered.qk_dims),
+            (value, v_dims, attention.value.bias, ordered.v_dims),
+        ):
+            order = scores[1, old].argsort(descending=True)
+            wanted = weight.unflatten(0, (shape.heads, shape.head_size))[old][order]
+            assert torch.equal(found[rows], wanted)
+            assert torch.equal(result[1, new], scores[1, old][order])
+
+
+def test_reordering_twice_by_the_returned_scores_changes_nothing():
+    supernet = SuperNet(tiny_model("bert", "masked_lm"))
+    ordered = supernet.reorder(magnitude(supernet))
+    state = {name: value.clone() for name, value in supernet.model.state_dict().items()}
+    again = supernet.reorder(ordered)
+    assert all(torch.equal(value, state[name]) for name, value in supernet.model.state_dict().items())
+    assert all(torch.equal(value, ordered.tensors()[name]) for name, value in again.tensors().items())
+
+
+def test_importance_of_another_shape_is_refused():
+    supernet = SuperNet(tiny_model("bert", "classification"))
+    other = SuperNet(tiny_model("bert", "classification", intermediate_size=16))
+    with pytest.raises(SubnetError, match=r"neurons has shape \(3, 16\).*needs \(3, 20\)"):
+        supernet.reorder(magnitude(other))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"heads": (5, 4, 4)}, "heads of layer 0: 5 asked for, at most 4"),
+        ({"heads": (4, (0, 4), 4)}, "heads of layer 1: 5 asked for"),
+        ({"neurons": (20, 20, (2, 20))}, "neurons of layer 2: 21 asked for, at most 20"),
+        ({"hidden": 25}, "hidden: 25 asked for, at most 24"),
+        ({"hidden": 0}, "hidden: at least one"),
+        ({"head_size": (6,)}, "head_size: 7 asked for, at most 6"),
+        ({"head_size": 0}, "drop heads instead"),
+        ({"heads": (1, 1), "neurons": (1, 1)}, "has 2 layers, the super-network 3"),
+    ],
+)
+def test_a_subnet_that_does_not_fit_is_refused_and_activation_stays(change, message):
+    supernet = SuperNet(tiny_model("bert", "classification"))
+    batch = tiny_batch("bert", "classification")
+    active = supernet.largest.replace(hidden=10)
+    supernet.activate(active)
+    before = outputs(supernet.model, batch)["logits"]
+    subnet = supernet.largest.replace(**change)
+    with pytest.raises(SubnetError, match=message):
+        supernet.activate(subnet)
+    with pytest.raises(SubnetError, match=message):
+        supernet.extract(subnet)
+    assert supernet.active == active
+    assert torch.equal(outputs(supernet.model, batch)["logits"], before)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: transformers.GPT2Model(transformers.GPT2Config(n_layer=1, n_embd=8, n_head=1, vocab_size=9)),
+        lambda: transformers.DistilBertModel(
+            transformers.DistilBertConfig(n_layers=1, dim=8, n_heads=1, hidden_dim=8, vocab_size=9)
+        ),
+        lambda: SuperNet(tiny_model("bert", "encoder")).extract(Subnet((1, 2, 3), (1, 2, 3), 24, 6)),
+    ],
+    ids=["gpt2", "distilbert", "sublm"],
+)
+def test_other_families_are_refused_with_the_supported_ones(model):
+    with pytest.raises(UnsupportedModelError, match=r"bert, electra, roberta, xlm-roberta\. To add one"):
+        SuperNet(model())
+
+
+@pytest.mark.parametrize("changes", [{"is_decoder": True}, {"is_decoder": True, "add_cross_attention": True}])
+def test_decoders_are_refused(changes):
+    with pytest.raises(UnsupportedModelError, match=r"only encoders are supported\. Load it with is_decoder=False"):
+        SuperNet(transformers.BertModel(tiny_config("bert", **changes)))
+
+
+def test_a_class_whose_subnets_could_not_be_extracted_is_refused_at_once():
+    class Changed(transformers.BertForSequenceClassification):
+        pass
+
+    with pytest.raises(UnsupportedModelError, match=r"Changed is not supported.*BertForSequenceClassification"):
+        SuperNet(Changed(tiny_config("bert")))
+
+
+@pytest.mark.parametrize("module", [nn.Linear(2, 3), tiny_model("bert", "encoder").encoder], ids=["linear", "part"])
+def test_what_is_no_transformers_model_is_refused(module):
+    with pytest.raises(UnsupportedModelError, match="Give the whole model"):
+        SuperNet(module)
+
+
+def test_layers_of_another_shape_than_configured_are_refused():
+    model = tiny_model("bert", "classification")
+    model.bert.encoder.layer[1].intermediate.dense = nn.Linear(24, 8)
+    with pytest.raises(UnsupportedModelError, match=r"layer\.1\.intermediate\.dense has 8 neurons entries.* 20"):
+        SuperNet(model)
+
+
+def test_a_copy_of_a_super_network_is_independent():
+    supernet = SuperNet(tiny_model("bert", "classification"))
+    batch = tiny_batch("bert", "classification")
+    small = Subnet.uniform(supernet.shape, heads=2, neurons=5)
+    supernet.activate(small)
+    supernet.activate(supernet.largest)
+    whole = outputs(supernet.model, batch)["logits"]
+    other = copy.deepcopy(supernet)
+    other.activate(small)
+    assert torch.equal(outputs(supernet.model, batch)["logits"], whole)
+    assert not torch.equal(outputs(other.model, batch)["logits"], whole)
+
+
+def test_many_activations_later_a_subnet_is_the_same():
+    supernet = SuperNet(tiny_model("bert", "classification"))
+    batch = tiny_batch("bert", "classification")
+    small = Subnet((1, 2, 3), ((4, 7), 5, 6), (3, 5, 8), 4)
+    supernet.activate(small)
+    before = outputs(supernet.model, batch)["logits"]
+    for subnet in random_subnets(supernet.shape, 300, seed=1):
+        supernet.activate(subnet)
+    supernet.activate(small)
+    assert torch.equal(outputs(supernet.model, batch)["logits"], before)
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "xlm_roberta"])
+def test_an_encoder_without_pooler_is_extracted_without_one(family):
+    stock = getattr(transformers, f"{FAMILIES[family].prefix}Model")
+    supernet = SuperNet(stock(tiny_config(family), add_pooling_layer=False).eval())
+    batch = tiny_batch(family, "encoder")
+    for subnet in random_subnets(supernet.shape, 6, seed=4):
+        supernet.activate(subnet)
+        found, wanted = (model(**batch).last_hidden_state for model in (supernet.model, supernet.extract(subnet)))
+        assert (found - wanted).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("family", "stock"),
+    [("bert", "BertForPreTraining"), ("bert", "BertForNextSentencePrediction"), ("electra", "ElectraForPreTraining")],
+)
+def test_pretraining_heads_are_extracted_too(family, stock):
+    supernet = SuperNet(getattr(transformers, stock)(tiny_config(family)).eval())
+    batch = tiny_batch(family, "encoder")
+    for subnet in random_subnets(supernet.shape, 6, seed=5):
+        supernet.activate(subnet)
+        found, wanted = (outputs(model, batch) for model in (supernet.model, supernet.extract(subnet)))
+        assert found.keys() == wanted.keys()
+        assert all((found[name] - wanted[name]).abs().max() <= 1e-5 for name in wanted)
+
+
+@pytest.mark.parametrize("family", ["bert", "electra_narrow", "roberta"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_tied_and_untied_output_embeddings_stay_so(family, tied, tmp_path):
+    supernet = SuperNet(tiny_model(family, "masked_lm", tie_word_embeddings=tied))
+    batch = tiny_batch(family, "masked_lm")
+    for number, subnet in enumerate(random_subnets(supernet.shape, 4, seed=7)):
+        supernet.activate(subnet)
+        extracted = supernet.extract(subnet)
+        extracted.save_pretrained(tmp_path / str(number))
+        for model in (extracted, type(extracted).from_pretrained(tmp_path / str(number))):
+            difference = outputs(model, batch)["logits"] - outputs(supernet.model, batch)["logits"]
+            assert difference.abs().max() <= 1e-5
+            weights = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+            assert (weights[0] is weights[1]) == tied
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_configuration_keeps_label_names_and_problem(family, tmp_path):
+    names = {0: "bad", 1: "fair", 2: "good"}
+    supernet = SuperNet(
+        tiny_model(family, "classification", id2label=names, problem_type="single_label_classification")
+    )
+    for number, subnet in enumerate(random_subnets(supernet.shape, 4, seed=8)):
+        extracted = supernet.extract(subnet)
+        extracted.save_pretrained(tmp_path / str(number))
+        loaded = type(extracted).from_pretrained(tmp_path / str(number)).config
+        for config in (extracted.config, loaded):
+            assert config.id2label == names
+            assert config.problem_type == "single_label_classification"
+            assert config.hidden_size == count(subnet.hidden)
+            assert config.num_hidden_layers == len(subnet.layers)
+        assert is_stock(supernet, subnet) or loaded.layer_heads == [count(subnet.heads[i]) for i in subnet.layers]
+
+
+def test_gradient_checkpointing_gives_the_same_gradients():
+    supernet = SuperNet(tiny_model("bert", "classification", **NO_DROPOUT).double().train())
+    batch = tiny_batch("bert", "classification")
+    supernet.activate(Subnet((2, 0, (1, 3)), (5, 20, 0), 17, 3))
+    loss_of(supernet.model, batch).backward()
+    wanted = gradients(supernet)
+    supernet.model.gradient_checkpointing_enable()
+    loss_of(supernet.model, batch).backward()
+    assert_equal_gradients(gradients(supernet), wanted)
+
+
+def test_training_a_subnet_lowers_its_loss_and_keeps_the_rest_of_the_weights():
+    supernet = SuperNet(tiny_model("bert", "classification", **NO_DROPOUT).train())
+    batch = tiny_batch("bert", "classification")
+    supernet.activate(Subnet((2, 2, 2), (5, 5, 5), 12, 6))
+    down = supernet.model.bert.encoder.layer[0].output.dense.weight
+    outside = down.detach()[:, 5:].clone()
+    optimizer = torch.optim.SGD(supernet.model.parameters(), lr=0.05)
+    losses = []
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss = loss_of(supernet.model, batch)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
+    assert torch.equal(down[:, 5:], outside)
+
+
+def test_a_model_made_elastic_twice_serves_both():
+    first = SuperNet(tiny_model("bert", "classification"))
+    batch = tiny_batch("bert", "classification")
+    whole = outputs(first.model, batch)["logits"]
+    first.activate(first.largest.replace(hidden=5))
+    second = SuperNet(first.model)
+    assert torch.equal(outputs(second.model, batch)["logits"], whole)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_random_subnets_of_these_tests_cover_what_they_claim(family):
+    supernet = SuperNet(tiny_model(family, "classification"))
+    drawn = random_subnets(supernet.shape, 60, seed=0)
+    assert 10 <= sum(is_stock(supernet, subnet) for subnet in drawn) <= 45
+    mixed = [mixed_subnet(supernet.shape, random.Random(seed)) for seed in range(60)]
+    assert any(isinstance(units, tuple) for subnet in mixed for units in (*subnet.heads, *subnet.neurons))
+    assert any(len(subnet.layers) < supernet.shape.layers for subnet in mixed)
+    assert any(bool(count(h)) != bool(count(n)) for s in mixed for h, n in zip(s.heads, s.neurons, strict=True))
