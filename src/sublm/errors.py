@@ -35,3 +35,7 @@ class RunError(SubLMError):
 
 class ExportError(SubLMError):
     """A model could not be written, read back, or agrees too little with the original."""
+
+
+class LatencyError(SubLMError):
+    """A latency could not be measured or predicted."""

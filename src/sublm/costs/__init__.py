@@ -1,1 +1,22 @@
-"""What a sub-network costs: parameters, multiply-accumulates (MACs), latency."""
+"""Costs of sub-networks: parameters, MACs, latency measurement, latency prediction."""
+
+from sublm.costs.closed_form import CostModel, cost_model
+from sublm.costs.latency import Latency, measure_latency
+from sublm.costs.lengths import representative_lengths
+from sublm.costs.machine import describe_machine
+from sublm.costs.macs import macs
+from sublm.costs.parameters import parameters
+from sublm.costs.prediction import LatencyPredictor, fit_latency
+
+__all__ = [
+    "CostModel",
+    "Latency",
+    "LatencyPredictor",
+    "cost_model",
+    "describe_machine",
+    "fit_latency",
+    "macs",
+    "measure_latency",
+    "parameters",
+    "representative_lengths",
+]

@@ -1,1 +1,5 @@
 """Writing ordinary models: transformers folders, ONNX, model cards."""
+
+from sublm.export.onnx import check_onnx, export_onnx, quantise_onnx
+
+__all__ = ["check_onnx", "export_onnx", "quantise_onnx"]

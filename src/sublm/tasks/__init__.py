@@ -1,1 +1,33 @@
-"""Tasks: data, encoding, metrics."""
+"""Tasks: their examples, encoding, batches, models and metrics.
+
+``load_task`` gives checked splits; ``encode`` tokenises them once; ``training_batches`` and ``evaluation_batches`` pad
+no more than needed; ``build_model`` gives a model the right head; ``evaluate`` scores it.
+"""
+
+from sublm.tasks.batching import collate, count_batches, evaluation_batches, training_batches
+from sublm.tasks.encoding import Encoded, encode
+from sublm.tasks.evaluation import evaluate, predict
+from sublm.tasks.load import TASKS, load_task
+from sublm.tasks.metrics import METRICS, compute_metrics
+from sublm.tasks.models import build_model, load_tokenizer
+from sublm.tasks.task import Examples, Task, TaskData
+
+__all__ = [
+    "METRICS",
+    "TASKS",
+    "Encoded",
+    "Examples",
+    "Task",
+    "TaskData",
+    "build_model",
+    "collate",
+    "compute_metrics",
+    "count_batches",
+    "encode",
+    "evaluate",
+    "evaluation_batches",
+    "load_task",
+    "load_tokenizer",
+    "predict",
+    "training_batches",
+]

@@ -1,0 +1,271 @@
+"""Writing a model as ONNX, comparing it with torch, and quantising it to int8."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sublm.errors import ExportError
+from sublm.optional import try_import
+
+OPSET = 20
+"""Has GELU and LayerNormalization as operators; ONNX Runtime reads it since 1.17."""
+
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_LARGEST = 2**31 - 1  # bytes a protobuf file can hold
+
+
+def export_onnx(model: Any, path: str | Path, *, tokenizer: Any = None, length: int = 16) -> Path:
+    """Writes a model as one ONNX file with dynamic batch and length (and choices, for multiple choice).
+
+    Inputs are `input_ids`, `attention_mask` and, if the model tells segments apart, `token_type_ids`, each int64 of
+    shape [batch, length] or [batch, choices, length]. Outputs are named as transformers names them: `logits`,
+    `start_logits` and `end_logits`, `last_hidden_state` and `pooler_output`. The model itself is left as it is.
+
+    Args:
+        model: An ordinary transformers encoder with any head.
+        path: The file to write; appears at once, whole, and replaces a file of that name.
+        tokenizer: If given, `token_type_ids` is an input only if the tokenizer makes it.
+        length: Tokens of the text that is traced; any length runs afterwards.
+
+    Returns:
+        The file.
+
+    Raises:
+        MissingPackageError: If onnx is not installed.
+        ExportError: If the model is elastic, is too large for one file, or cannot be traced.
+    """
+    try_import("onnx", extra="onnx", purpose="Writing ONNX")
+    if any(type(module).__name__.startswith("Elastic") for module in model.modules()):
+        raise ExportError("This model is a super-network. Export what supernet.extract(subnet) returns.")
+    size = 4 * sum(parameter.numel() for parameter in model.parameters())
+    if size > _LARGEST:
+        raise ExportError(
+            f"The model needs {size / 1e9:.1f} GB, an ONNX file holds 2.1 GB: choose a smaller sub-network."
+        )
+    target = Path(path)
+    plain = _copy(model)
+    # Eager attention traces to fewer operators than SDPA, which also guards against rows that are masked whole.
+    plain.set_attn_implementation("eager")
+    names = _input_names(plain, tokenizer)
+    # Two shapes that differ in every axis: the axes of the outputs that change with them are the dynamic ones.
+    first, second = (2, 3, length), (3, 4, length + 1)
+    traced, other = (_Positional(plain, names, _batch(plain, names, shape)) for shape in (first, second))
+    outputs, others = traced.outputs(), other.outputs()
+    axes = {name: _axis_names(plain) for name in names}
+    for name, output in outputs.items():
+        changed = (i for i, (a, b) in enumerate(zip(output.shape, others[name].shape, strict=True)) if a != b)
+        axes[name] = {i: ("batch", "choices", "length")[first.index(output.shape[i])] for i in changed}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as beside:
+        written = Path(beside) / target.name
+        try:
+            with _quiet(), torch.no_grad():
+                # The TorchScript exporter, not the newer one: on torch 2.13 the newer one takes five times as long,
+                # gives other numbers when SDPA meets padding, and writes files that quantisation refuses.
+                torch.onnx.export(
+                    traced,
+                    tuple(traced.example.values()),
+                    str(written),
+                    input_names=list(names),
+                    output_names=list(outputs),
+                    dynamic_axes=axes,
+                    opset_version=OPSET,
+                    dynamo=False,
+                )
+        except Exception as error:  # the exporter raises whatever it met
+            raise ExportError(f"{type(model).__name__} cannot be written as ONNX: {error}") from error
+        written.replace(target)
+    return target
+
+
+def check_onnx(
+    model: Any,
+    path: str | Path,
+    *,
+    batches: Sequence[tuple[int, int]] = ((1, 1), (1, 7), (3, 16), (2, 61)),
+    tolerance: float = 1e-4,
+    seed: int = 0,
+) -> float:
+    """Compares an ONNX file with the model it was written from, on random texts with padding.
+
+    Args:
+        model: The model in torch.
+        path: The ONNX file.
+        batches: Pairs (texts, tokens) to compare on; tokens beyond what the model can read are cut.
+        tolerance: Largest absolute difference of any output that is accepted; where outputs are larger than one, in
+            units of the largest, because float32 has no finer ones.
+        seed: Of the random texts.
+
+    Returns:
+        The largest absolute difference found.
+
+    Raises:
+        MissingPackageError: If onnxruntime is not installed.
+        ExportError: If the file cannot be read, or an output differs by more than the tolerance.
+    """
+    runtime = try_import("onnxruntime", extra="onnx", purpose="Checking ONNX")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = torch.get_num_threads()
+    try:
+        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime has a class per cause and no common base
+        raise ExportError(f"ONNX Runtime cannot read {path}: {error}") from error
+    names = tuple(entry.name for entry in session.get_inputs())
+    outputs = [entry.name for entry in session.get_outputs()]
+    plain, worst = _copy(model), 0.0
+    for texts, tokens in batches:
+        example = _batch(plain, names, (texts, 3, min(tokens, _longest(plain))), seed=seed)
+        expected = _Positional(plain, names, example).outputs()
+        if missing := set(outputs) - set(expected):
+            raise ExportError(f"{path} gives {sorted(missing)}, the model {sorted(expected)}: another model's file?")
+        found = session.run(outputs, {name: tensor.numpy() for name, tensor in example.items()})
+        for name, array in zip(outputs, found, strict=True):
+            reference = expected[name]
+            if array.shape != tuple(reference.shape):
+                raise ExportError(
+                    f"{path}: {name} has shape {array.shape}, torch gives {tuple(reference.shape)} "
+                    f"on {texts} texts of {tokens} tokens."
+                )
+            difference = (torch.from_numpy(array) - reference).abs().max().item()
+            accepted = tolerance * max(1.0, reference.abs().max().item())
+            if not difference <= accepted:  # so that NaN fails as well
+                raise ExportError(
+                    f"{path}: {name} differs from torch by {difference:.2g} on {texts} texts of {tokens} tokens; "
+                    f"at most {accepted:.2g} is accepted. Export the model again, or pass tolerance=."
+                )
+            worst = max(worst, difference)
+    return worst
+
+
+def quantise_onnx(path: str | Path, out: str | Path) -> Path:
+    """Quantises an ONNX file to int8: weights per channel now, activations as they come (dynamic quantisation).
+
+    Args:
+        path: An ONNX file in float.
+        out: The file to write; appears at once, whole.
+
+    Returns:
+        The file written.
+
+    Raises:
+        MissingPackageError: If onnx or onnxruntime is not installed.
+        ExportError: If there is no such file, or it cannot be quantised.
+    """
+    quantization = try_import("onnxruntime.quantization", extra="onnx", purpose="Quantising ONNX")
+    source, target = Path(path), Path(out)
+    if not source.is_file():
+        raise ExportError(f"{source} does not exist: write it first with export_onnx(model, path).")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as beside:
+        written = Path(beside) / target.name
+        try:
+            with _quiet():
+                quantization.quantize_dynamic(
+                    source, written, weight_type=quantization.QuantType.QInt8, per_channel=True
+                )
+        except Exception as error:  # the quantiser raises whatever it met
+            raise ExportError(f"{source} cannot be quantised: {error}") from error
+        written.replace(target)
+    return target
+
+
+class _Positional(nn.Module):
+    """The model called with tensors in order, as tracing wants it, giving tensors in order."""
+
+    def __init__(self, model: Any, names: Sequence[str], example: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.model, self.names, self.example = model, names, example
+        self.eval()
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Values of the model's output, in order."""
+        return tuple(self._call(dict(zip(self.names, inputs, strict=True))).values())
+
+    @torch.no_grad()
+    def outputs(self) -> dict[str, Tensor]:
+        """The named outputs for the example."""
+        return self._call(self.example)
+
+    def _call(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        found = self.model(**inputs, return_dict=True, output_hidden_states=False, output_attentions=False)
+        return {name: value for name, value in found.items() if isinstance(value, Tensor)}
+
+
+def _copy(model: Any) -> Any:
+    """A copy in float32 on the CPU, without dropout: the caller's model stays as it is."""
+    return copy.deepcopy(model).float().cpu().eval()
+
+
+def _chooses(model: Any) -> bool:
+    return type(model).__name__.endswith("ForMultipleChoice")
+
+
+def _axis_names(model: Any) -> dict[int, str]:
+    return {0: "batch", 1: "choices", 2: "length"} if _chooses(model) else {0: "batch", 1: "length"}
+
+
+def _input_names(model: Any, tokenizer: Any) -> tuple[str, ...]:
+    """Inputs that matter: segments only if the model has more than one and the tokenizer names them."""
+    accepted = inspect.signature(model.forward).parameters
+    unused = set()
+    if getattr(model.config, "type_vocab_size", 0) < 2:
+        unused.add("token_type_ids")
+    if tokenizer is not None:
+        unused |= {"token_type_ids"} - set(tokenizer.model_input_names)
+    return tuple(name for name in _INPUTS if name in accepted and name not in unused)
+
+
+def _longest(model: Any) -> int:
+    """Tokens the model can read: RoBERTa starts its positions after the padding index."""
+    table = next((m for n, m in model.named_modules() if n.endswith("position_embeddings")), None)
+    if not isinstance(table, nn.Embedding):
+        return int(getattr(model.config, "max_position_embeddings", 512))
+    return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+
+
+def _batch(model: Any, names: Sequence[str], shape: tuple[int, int, int], seed: int = 0) -> dict[str, Tensor]:
+    """Random texts of shape (batch, choices, length), the choices only if the model chooses; every second is padded."""
+    size = shape if _chooses(model) else (shape[0], shape[2])
+    config, generator = model.config, torch.Generator().manual_seed(seed)
+    pad = config.pad_token_id or 0
+    ids = torch.randint(0, config.vocab_size, size, generator=generator)
+    # Inside a text no padding token: RoBERTa derives positions from where they stand.
+    ids = torch.where(ids == pad, (pad + 1) % config.vocab_size, ids)
+    mask, segments = torch.ones(size, dtype=torch.long), torch.zeros(size, dtype=torch.long)
+    segments[..., size[-1] // 2 :] = 1
+    padded = size[-1] // 3
+    if padded:
+        for tensor, value in ((ids, pad), (mask, 0), (segments, 0)):
+            tensor[1::2, ..., -padded:] = value
+    made = {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments}
+    if unknown := set(names) - set(made):
+        raise ExportError(f"The file wants the inputs {sorted(unknown)}; SubLM knows {', '.join(_INPUTS)}.")
+    return {name: made[name] for name in names}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences warnings that a user can do nothing about: on the exporter's future, tracing, and pre-processing."""
+    root, handler = logging.getLogger(), logging.NullHandler()
+    level = root.level
+    root.addHandler(handler)  # logging.warning() would install a handler for good if there were none
+    root.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)

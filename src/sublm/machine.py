@@ -1,0 +1,91 @@
+"""What a run ran on: the machine and the versions, kept beside every number."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = ("torch", "transformers", "accelerate", "optuna", "numpy", "onnxruntime")
+
+
+def describe_machine() -> dict[str, Any]:
+    """Describes the machine in plain data, as `run.json` and `front.json` keep it.
+
+    Returns:
+        processor, cores (usable by this process), threads (torch's), memory_gib, system, device, python, sublm and
+        the versions of the libraries that are installed. Nothing in it names the host or the user.
+    """
+    return {
+        "processor": _processor(),
+        "cores": usable_cores(),
+        "threads": _threads(),
+        "memory_gib": _memory_gib(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": _device(),
+        "python": platform.python_version(),
+        **library_versions(),
+    }
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of SubLM and of the libraries that decide its numbers; those not installed are left out."""
+    found = {}
+    for name in ("sublm", *LIBRARIES):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def usable_cores() -> int:
+    """Cores this process may run on, which in a container can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@lru_cache(maxsize=1)
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        named = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(errors="replace"), re.MULTILINE)
+        if named:
+            return named.group(1).strip()
+    if sys.platform == "darwin":
+        asked = subprocess.run(
+            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False
+        )
+        if asked.stdout.strip():
+            return asked.stdout.strip()
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def _memory_gib() -> float | None:
+    try:
+        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+    return round(size / 2**30, 1)
+
+
+def _threads() -> int:
+    import torch  # here, so that the command line starts without it
+
+    return torch.get_num_threads()
+
+
+def _device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name(0)
+    mps = getattr(torch.backends, "mps", None)
+    return "mps" if mps is not None and mps.is_available() else "cpu"

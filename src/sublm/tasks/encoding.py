@@ -1,0 +1,100 @@
+"""Tokenising once: texts become token numbers, kept unpadded until a batch is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sublm.tasks.kinds import kind_of
+from sublm.tasks.task import Examples, Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_CHUNK = 4096  # rows tokenised at a time: enough to keep the tokenizer's threads busy, little to hold as Python lists
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Tokenised rows.
+
+    Attributes:
+        input_ids: N rows of token numbers (lists or integer arrays); for multiple choice N rows of one such per choice.
+        labels: [N] int64 or float32.
+        lengths: [N] tokens per row; for multiple choice those of the longest choice. Worked out if left out.
+        features: Further inputs shaped like ``input_ids``: "token_type_ids" where the tokenizer gives them.
+    """
+
+    input_ids: Sequence[Any]
+    labels: np.ndarray
+    lengths: np.ndarray = None  # type: ignore[assignment]
+    features: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.lengths is None:
+            lengths = [max(map(len, row)) if self.chooses else len(row) for row in self.input_ids]
+            object.__setattr__(self, "lengths", np.array(lengths, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    @property
+    def chooses(self) -> bool:
+        """Whether each row is one sequence per choice."""
+        return len(self.input_ids) > 0 and np.ndim(self.input_ids[0][0]) > 0
+
+    @property
+    def choices(self) -> int:
+        """Sequences per row: 1, or the number of choices."""
+        return len(self.input_ids[0]) if self.chooses else 1
+
+    def select(self, rows: Sequence[int] | np.ndarray) -> Encoded:
+        """The given rows, in the given order."""
+        rows = np.asarray(rows, dtype=np.int64)
+        features = {name: [column[row] for row in rows] for name, column in self.features.items()}
+        return Encoded([self.input_ids[row] for row in rows], self.labels[rows], self.lengths[rows], features)
+
+
+def encode(examples: Examples, task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int = 128) -> Encoded:
+    """Tokenise every row, without padding.
+
+    Args:
+        examples: N rows.
+        task: Says how the texts are paired.
+        tokenizer: A fast one does this in bulk.
+        max_length: Tokens to keep, special ones included. Of a pair the longer text is cut first.
+
+    Returns:
+        N encoded rows in the same order.
+    """
+    kind = kind_of(task.kind)
+    per_choice = [_encode_pair(first, second, tokenizer, max_length) for first, second in kind.pairs(examples)]
+    columns: dict[str, list[Any]]
+    if kind.chooses:
+        columns = {name: list(zip(*(one[name] for one in per_choice), strict=True)) for name in per_choice[0]}
+    else:
+        columns = per_choice[0]
+    return Encoded(columns.pop("input_ids"), examples.labels, features=columns)
+
+
+def _encode_pair(
+    first: list[str], second: list[str] | None, tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {"input_ids": []}
+    for start in range(0, len(first), _CHUNK):
+        stop = start + _CHUNK
+        batch = tokenizer(
+            first[start:stop],
+            None if second is None else second[start:stop],
+            truncation="longest_first",
+            max_length=max_length,
+            padding=False,
+            return_attention_mask=False,  # all ones until padded
+        )
+        for name, rows in batch.items():
+            # int32 arrays: a tenth of the memory of lists of Python integers
+            columns.setdefault(name, []).extend(np.array(row, dtype=np.int32) for row in rows)
+    return columns

@@ -1,0 +1,68 @@
+"""Running a model over encoded rows, and scoring what it says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sublm.errors import DataError
+from sublm.tasks.batching import evaluation_batches
+from sublm.tasks.encoding import Encoded
+from sublm.tasks.metrics import compute_metrics
+from sublm.tasks.task import Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+def predict(model: PreTrainedModel, encoded: Encoded, *, precision: str = "fp32", tokens: int = 8192) -> np.ndarray:
+    """The model's logits, without dropout or gradients; the model's training mode is put back afterwards.
+
+    Args:
+        model: With a head that gives ``logits``; runs on the device it is on.
+        encoded: N rows.
+        precision: "fp32" computes in the model's own type, "bf16" and "fp16" under autocast.
+        tokens: Most tokens per batch.
+
+    Returns:
+        [N, outputs] float32 in row order (multiple choice: [N, choices]).
+
+    Raises:
+        DataError: There are no rows, or no such precision.
+    """
+    import torch
+
+    if precision not in PRECISIONS:
+        raise DataError(f"precision={precision!r} is not known; choose one of {', '.join(PRECISIONS)}.")
+    if not len(encoded):
+        raise DataError("there are no rows to predict.")
+    kind = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    device = next(model.parameters()).device
+    pad_token_id = getattr(model.config, "pad_token_id", None) or 0
+    modes = [(module, module.training) for module in model.modules()]
+    logits: np.ndarray | None = None
+    model.eval()
+    try:
+        with torch.inference_mode(), torch.autocast(device.type, dtype=kind, enabled=kind is not None):
+            for batch in evaluation_batches(encoded, tokens=tokens, pad_token_id=pad_token_id):
+                rows = batch.pop("index").numpy()
+                batch.pop("labels")
+                part = model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits.float().cpu().numpy()
+                if logits is None:
+                    logits = np.empty((len(encoded), *part.shape[1:]), dtype=np.float32)
+                logits[rows] = part
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    assert logits is not None
+    return logits
+
+
+def evaluate(
+    model: PreTrainedModel, encoded: Encoded, task: Task, *, precision: str = "fp32", tokens: int = 8192
+) -> dict[str, float]:
+    """Every metric of the task; NaN where one cannot be computed. Arguments as in ``predict``."""
+    return compute_metrics(predict(model, encoded, precision=precision, tokens=tokens), encoded.labels, task)

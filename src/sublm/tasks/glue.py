@@ -1,0 +1,34 @@
+"""GLUE's nine tasks (Wang et al. 2019, https://gluebenchmark.com/tasks): official columns, labels and metrics.
+
+Where a task has two metrics, the first is the one Klein et al. optimise (MRPC and QQP: F1, STS-B: Spearman).
+The diagnostic set AX has no train split and is left out. Test labels are not public: validation is reported.
+"""
+
+from __future__ import annotations
+
+from sublm.tasks.published import Published
+from sublm.tasks.task import Task
+
+# name: text columns, labels in the order of their numbers (none: regression), metrics
+_TABLE: dict[str, tuple[str, str, str]] = {
+    "cola": ("sentence", "unacceptable acceptable", "matthews"),
+    "mnli": ("premise hypothesis", "entailment neutral contradiction", "accuracy"),
+    "mrpc": ("sentence1 sentence2", "not_equivalent equivalent", "f1 accuracy"),
+    "qnli": ("question sentence", "entailment not_entailment", "accuracy"),
+    "qqp": ("question1 question2", "not_duplicate duplicate", "f1 accuracy"),
+    "rte": ("sentence1 sentence2", "entailment not_entailment", "accuracy"),
+    "sst2": ("sentence", "negative positive", "accuracy"),
+    "stsb": ("sentence1 sentence2", "", "spearman pearson"),
+    "wnli": ("sentence1 sentence2", "not_entailment entailment", "accuracy"),
+}
+
+
+def _published(name: str) -> Published:
+    texts, labels, metrics = (tuple(words.split()) for words in _TABLE[name])
+    task = Task(name, "classification" if labels else "regression", texts, "label", labels, metrics)
+    if name == "mnli":
+        return Published(task, "nyu-mll/glue", name, ("validation_matched",), ("validation_mismatched",))
+    return Published(task, "nyu-mll/glue", name)
+
+
+GLUE: dict[str, Published] = {name: _published(name) for name in _TABLE}

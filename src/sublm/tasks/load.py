@@ -1,0 +1,232 @@
+"""``load_task``: from a name, a file or a folder to checked, split examples."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sublm.errors import DataError
+from sublm.tasks.duplicates import row_key
+from sublm.tasks.files import SUFFIXES, data_files, find_split, read_file, read_files
+from sublm.tasks.glue import GLUE
+from sublm.tasks.hub import read_hub, table_of
+from sublm.tasks.imdb import IMDB
+from sublm.tasks.kinds import kind_of
+from sublm.tasks.metrics import METRICS
+from sublm.tasks.own import describe
+from sublm.tasks.published import Published
+from sublm.tasks.splits import draw, split_off
+from sublm.tasks.stdlib_docs import NAME as STDLIB_DOCS
+from sublm.tasks.stdlib_docs import read_stdlib_docs
+from sublm.tasks.swag import SWAG
+from sublm.tasks.table import Table, read_examples
+from sublm.tasks.task import Examples, Task, TaskData
+
+PUBLISHED: dict[str, Published] = {**GLUE, "imdb": IMDB, "swag": SWAG}
+TASKS: tuple[str, ...] = (*PUBLISHED, STDLIB_DOCS)
+"""The names ``load_task`` knows."""
+
+VALIDATION_SHARE = 0.2
+"""Split off train where there is no validation split."""
+
+_TRAIN_NAMES = ("train", "training")
+_VALIDATION_NAMES = ("validation", "valid", "val", "dev")
+
+_log = logging.getLogger(__name__)
+
+
+def load_task(
+    name_or_path: str | Path,
+    *,
+    data: str | Path | None = None,
+    text: Sequence[str] | None = None,
+    label: str | None = None,
+    kind: str | None = None,
+    metric: str | None = None,
+    search_share: float = 0.15,
+    seed: int = 0,
+    limit: int | None = None,
+) -> TaskData:
+    """Load a task, check every row, and draw the search split from train.
+
+    The validation split is left as it is. Rows with the same texts never stand in both train and search.
+
+    Args:
+        name_or_path: A name from ``TASKS``; a file (CSV, JSON lines, parquet) or a folder with ``train`` and
+            ``validation`` files of one's own; or ``owner/name`` (``owner/name:config``) of a data set on the hub.
+        data: A local folder (or file) to read instead of the hub.
+        text: The one or two text columns of own data; found automatically if left out.
+        label: The label column of own data; found automatically if left out.
+        kind: "classification" or "regression" for own data; found from the labels if left out.
+        metric: The primary metric, if it is not to be the task's first.
+        search_share: Share of train that the search scores sub-networks on, between 0 and 1.
+        seed: Of every draw.
+        limit: Use only so many rows of train (search included), drawn with the seed.
+
+    Returns:
+        The task and its splits. ``notes`` says what was decided on the way; each is also logged as a warning.
+
+    Raises:
+        DataError: Something about the data or an argument cannot be used; says what, where, and what mends it.
+    """
+    if not 0 < search_share < 1:
+        raise DataError(f"search_share={search_share} must lie between 0 and 1, for example 0.15.")
+    if limit is not None and limit < 4:
+        raise DataError(f"limit={limit} leaves too few rows to train and search on; give at least 4, or leave it out.")
+    name, origin = str(name_or_path), ""
+    notes: list[str] = []
+    validation: Examples | None
+    columns = {"text": text, "label": label, "kind": kind}
+    if name in TASKS and any(value is not None for value in columns.values()):
+        given = next(argument for argument, value in columns.items() if value is not None)
+        raise DataError(
+            f"{given}= is for own data; the columns of {name!r} are known. Leave it out, or give the path as the task."
+        )
+    if name == STDLIB_DOCS:
+        if data is not None:
+            raise DataError(f"{name!r} reads the running Python's own library and takes no data=. Leave it out.")
+        task, train, validation, origin = read_stdlib_docs(seed)
+        extra: dict[str, Examples] = {}
+    else:
+        published = PUBLISHED.get(name)
+        tables = _read_tables(name, Path(data) if data is not None else None, published, notes)
+        if published is not None:
+            tables = {split: published.prepare(table) for split, table in tables.items()}
+            task = published.task
+        else:
+            task = describe(tables["train"], _short_name(name), text=text, label=label, kind=kind)
+        examples = {split: read_examples(table, task, own=published is None) for split, table in tables.items()}
+        train = examples.pop("train")
+        kind_of(task.kind).check_train(train.labels, task, tables["train"].source)
+        validation = examples.pop("validation") if "validation" in examples else None
+        extra = examples
+    task = _with_metric(task, metric)
+    stratified = kind_of(task.kind).stratified
+    if validation is None:
+        rest, held = split_off(train, VALIDATION_SHARE, seed, stratified=stratified)
+        validation, train = train.select(held), train.select(rest)
+        notes.append(
+            f"{task.name} has no validation split: {len(held)} of {len(held) + len(rest)} rows of train were set aside "
+            f"as one (seed {seed}). Scores on it are not comparable with published ones."
+        )
+    else:
+        shared = _shared(train, validation)
+        if shared:
+            notes.append(f"{shared} of {len(validation)} validation rows of {task.name} also stand in train.")
+    if limit is not None and limit < len(train):
+        notes.append(f"{limit} of {len(train)} rows of train are used (limit={limit}, seed {seed}).")
+        train = train.select(draw(train, limit, seed, stratified=stratified))
+    rest, held = split_off(train, search_share, seed, stratified=stratified)
+    for split, size in {"train": len(rest), "search": len(held), "validation": len(validation)}.items():
+        if not size:
+            raise DataError(
+                f"{task.name}: the {split} split would be empty ({len(train)} rows to divide into train and search, "
+                f"search_share={search_share}). Give more rows with different texts."
+            )
+    kind_of(task.kind).check_train(train.labels[rest], task, f"the training part of {task.name}")
+    for note in notes:
+        _log.warning("%s", note)
+    return TaskData(task, train.select(rest), train.select(held), validation, extra, tuple(notes), origin)
+
+
+def _read_tables(name: str, data: Path | None, published: Published | None, notes: list[str]) -> dict[str, Table]:
+    """The splits "train", "validation" (if there is one) and the extra ones."""
+    validation = published.validation if published else _VALIDATION_NAMES
+    extra = published.extra if published else ()
+    path = data if data is not None else Path(name)
+    if data is None and (published is not None or (not path.exists() and _is_hub_name(name))):
+        repository, _, config = name.partition(":")
+        hub = (published.hub, published.config) if published else (repository, config or None)
+        return _from_hub(*hub, validation, extra, notes)
+    if path.is_dir():
+        return _from_folder(path, validation, extra, notes)
+    if path.exists():
+        return {"train": read_file(path)}
+    if data is None and path.suffix.lower() not in SUFFIXES and len(path.parts) == 1:
+        near = difflib.get_close_matches(name, TASKS, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise DataError(
+            f"there is no task, file or folder {name!r}. Known tasks: {', '.join(TASKS)}.{hint} "
+            "A data set on the hub is named owner/name."
+        )
+    around = sorted(other.name for other in path.parent.iterdir())[:20] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, around, 1)
+    hint = f" Did you mean {near[0]!r} beside it?" if near else ""
+    raise DataError(f"there is no file or folder {str(path)!r}.{hint} Check the path.")
+
+
+def _is_hub_name(name: str) -> bool:
+    owner, slash, rest = name.partition("/")
+    return (
+        bool(slash and owner and rest)
+        and "/" not in rest
+        and owner not in (".", "..", "~")
+        and (Path(rest).suffix.lower() not in SUFFIXES)
+    )
+
+
+def _from_folder(folder: Path, validation: Sequence[str], extra: Sequence[str], notes: list[str]) -> dict[str, Table]:
+    train = find_split(folder, _TRAIN_NAMES)
+    held = find_split(folder, validation)
+    if not train and not held and len(data_files(folder)) == 1:
+        train = data_files(folder)
+    if not train:
+        found = ", ".join(path.name for path in data_files(folder)) or "no data file"
+        raise DataError(
+            f"{folder.name} has no train file; it holds {found}. Name it train.parquet, train.csv or train.jsonl."
+        )
+    tables = {"train": read_files(train)}
+    if held:
+        tables["validation"] = read_files(held)
+    elif find_split(folder, ["test"]):
+        notes.append(f"{folder.name}: the test file was not read; rename it to validation to report scores on it.")
+    for name in extra:
+        if files := find_split(folder, [name]):
+            tables[name] = read_files(files)
+    return tables
+
+
+def _from_hub(
+    repository: str, config: str | None, validation: Sequence[str], extra: Sequence[str], notes: list[str]
+) -> dict[str, Table]:
+    splits = read_hub(repository, config)
+    if "train" not in splits:
+        raise DataError(
+            f"{repository} has no train split; it has {', '.join(splits) or 'none'}. Use data= with local files."
+        )
+    wanted = {"train": "train"} | {name: name for name in extra if name in splits}
+    held = next((name for name in validation if name in splits), None)
+    if held is not None:
+        wanted["validation"] = held
+    elif "test" in splits:
+        notes.append(f"{repository} has no validation split and its test split was not read.")
+    return {name: table_of(splits[split], f"{repository} ({split})") for name, split in wanted.items()}
+
+
+def _short_name(name: str) -> str:
+    """A file's name without its suffix, a folder's or repository's last part."""
+    path = Path(name.partition(":")[0]) if _is_hub_name(name) else Path(name).expanduser().resolve()
+    if path.suffix.lower() in SUFFIXES:
+        return path.stem if path.stem.lower() not in _TRAIN_NAMES else path.parent.name or path.stem
+    return path.name or "task"
+
+
+def _with_metric(task: Task, metric: str | None) -> Task:
+    if metric is None:
+        return task
+    fitting = [name for name, entry in METRICS.items() if entry.fits(task)]
+    if metric not in fitting:
+        near = difflib.get_close_matches(metric, fitting, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise DataError(
+            f"metric={metric!r} does not fit {task.name} ({task.kind}); choose one of {', '.join(fitting)}.{hint}"
+        )
+    return replace(task, metrics=(metric, *(name for name in task.metrics if name != metric)))
+
+
+def _shared(one: Examples, other: Examples) -> int:
+    seen = {row_key(texts) for texts in one.rows()}
+    return sum(row_key(texts) in seen for texts in other.rows())

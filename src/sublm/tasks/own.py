@@ -1,0 +1,162 @@
+"""Own data: which columns are the texts and the label, and what kind of task that makes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sublm.errors import DataError
+from sublm.tasks.kinds import kind_of
+from sublm.tasks.kinds.classification import label_name
+from sublm.tasks.kinds.kind import is_missing
+from sublm.tasks.table import Table
+from sublm.tasks.task import Task
+
+MAX_CLASSES = 256
+"""More different values than this are not taken for class labels."""
+
+LABEL_NAMES = ("label", "labels", "target", "class", "category", "score", "similarity", "rating", "sentiment", "y")
+ID_NAMES = ("id", "idx", "index", "uid", "guid", "key", "")
+TEXT_NAMES = (
+    ("sentence1", "sentence2"),
+    ("premise", "hypothesis"),
+    ("question1", "question2"),
+    ("question", "sentence"),
+    ("question", "passage"),
+    ("query", "passage"),
+    ("query", "document"),
+    ("text1", "text2"),
+    ("text_a", "text_b"),
+    ("anchor", "positive"),
+    ("text",),
+    ("sentence",),
+    ("content",),
+    ("review",),
+    ("document",),
+)
+
+
+def describe(
+    table: Table, name: str, *, text: Sequence[str] | None = None, label: str | None = None, kind: str | None = None
+) -> Task:
+    """The task that a training table makes.
+
+    Args:
+        table: The training rows.
+        name: The task's name.
+        text: One or two text columns; found by name and content if left out.
+        label: The label column; found by name, or as the only column that holds no texts, if left out.
+        kind: "classification" or "regression"; found from the labels if left out.
+
+    Raises:
+        DataError: A column is missing or cannot be told, or the labels fit no kind.
+    """
+    if not len(table):
+        raise DataError(f"{table.source} is empty: it has no rows. Give a file with examples.")
+    texts = tuple(text) if text is not None else ()
+    if text is not None and not 1 <= len(texts) <= 2:
+        raise DataError(f"text={list(texts)!r} names {len(texts)} columns; name one, or two for a pair of texts.")
+    table.require(*texts, argument="text")
+    if label is not None:
+        table.require(label, argument="label")
+    label = label if label is not None else _find_label(table, texts)
+    if label in texts:
+        raise DataError(f"the column {label!r} cannot be both a text and the label; name another one with label=.")
+    texts = texts or _find_texts(table, label)
+    kind = kind_of(kind).name if kind is not None else _find_kind(table, label)
+    if kind == "multiple_choice":
+        raise DataError('kind="multiple_choice" is not read from own files; choose "classification" or "regression".')
+    labels = () if kind == "regression" else _find_labels(table, label)
+    return Task(name, kind, texts, label, labels, kind_of(kind).metrics(labels))
+
+
+def _find_label(table: Table, texts: tuple[str, ...]) -> str:
+    free = [name for name in table.columns if name not in texts]
+    by_name = {name.casefold(): name for name in reversed(free)}
+    for name in LABEL_NAMES:
+        if name in by_name:
+            return by_name[name]
+    known = {name for pair in TEXT_NAMES for name in pair}
+    values = [
+        name
+        for name in free
+        if name.casefold() not in (*ID_NAMES, *known) and (texts or not _holds_texts(table.columns[name]))
+    ]
+    if len(values) == 1:
+        return values[0]
+    raise DataError(
+        f"{table.source}: cannot tell which column is the label; its columns are "
+        f"{', '.join(map(repr, table.columns))}. Name it with label=."
+    )
+
+
+def _find_texts(table: Table, label: str) -> tuple[str, ...]:
+    by_name = {name.casefold(): name for name in table.columns if name != label}
+    for names in TEXT_NAMES:
+        if all(name in by_name for name in names):
+            return tuple(by_name[name] for name in names)
+    found = tuple(
+        name
+        for folded, name in by_name.items()
+        if folded not in (*ID_NAMES, *LABEL_NAMES) and _holds_texts(table.columns[name])
+    )
+    if not 1 <= len(found) <= 2:
+        what = f"columns {', '.join(map(repr, found))} all hold texts" if found else "no column holds texts"
+        raise DataError(
+            f"{table.source}: cannot tell which one or two columns are the texts: {what} (columns: "
+            f"{', '.join(map(repr, table.columns))}; label: {label!r}). Name them with text=."
+        )
+    return found
+
+
+def _holds_texts(values: Sequence[Any]) -> bool:
+    """Whether most of the first cells are strings that are not numbers."""
+    cells = [value for value in values[:1000] if not is_missing(value)]
+    words = sum(isinstance(value, str) and _number(value) is None for value in cells)
+    return words * 2 > len(cells)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _find_kind(table: Table, label: str) -> str:
+    """Regression if the labels are numbers and some have a fraction, or are floats of very many values."""
+    values = table.columns[label]
+    if label in table.names:
+        return "classification"
+    present = [value for value in values if not is_missing(value) and not isinstance(value, (bool, np.bool_))]
+    numbers = [_number(value) for value in present]
+    finite = [number for number in numbers if number is not None]
+    if not present or len(finite) < len(numbers):
+        return "classification"
+    if any(not number.is_integer() for number in finite):
+        return "regression"
+    written_as_float = any(isinstance(value, (float, np.floating)) or "." in str(value) for value in present)
+    return "regression" if written_as_float and len(set(finite)) > MAX_CLASSES else "classification"
+
+
+def _find_labels(table: Table, label: str) -> tuple[str, ...]:
+    if label in table.names:
+        return table.names[label]
+    cells = [value for value in table.columns[label] if not is_missing(value)]
+    names = {label_name(value) for value in cells}
+    if len(names) > MAX_CLASSES:
+        whole = all(_number(value) is not None for value in cells)
+        way = (
+            'Pass kind="regression" if they are numbers to predict, or name another column with label=.'
+            if whole
+            else "Is it a text column? Name the label with label=."
+        )
+        raise DataError(
+            f"{table.source}: the label column {label!r} holds {len(names)} different values; "
+            f"at most {MAX_CLASSES} classes are read. {way}"
+        )
+    if names and all(_number(name) is not None for name in names):
+        return tuple(sorted(names, key=float))
+    return tuple(sorted(names))

@@ -1,0 +1,80 @@
+"""Raw columns as they were read from a file or the hub, and the checks every split passes before any work."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sublm.errors import DataError
+from sublm.tasks.kinds import kind_of
+from sublm.tasks.task import Examples, Task
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Columns of one split.
+
+    Attributes:
+        columns: Column name to its cells; all columns are equally long.
+        source: Where they were read, for messages.
+        names: Names of the numbers in a column, where the source knows them.
+    """
+
+    columns: Mapping[str, Sequence[Any]]
+    source: str
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def require(self, *names: str, argument: str = "") -> None:
+        """Check that the columns exist.
+
+        Raises:
+            DataError: One does not; says which exist and which is the nearest.
+        """
+        for name in names:
+            if name not in self.columns:
+                near = difflib.get_close_matches(name, self.columns, 1, cutoff=0.5)
+                hint = f" Did you mean {near[0]!r}?" if near else ""
+                way = f" Name the right one with {argument}=." if argument else " Rename the column."
+                raise DataError(
+                    f"{self.source} has no column {name!r}; its columns are "
+                    f"{', '.join(map(repr, self.columns)) or 'none'}.{hint}{way}"
+                )
+
+    def check_texts(self, *names: str) -> None:
+        """Check that every cell of the columns is a string.
+
+        Raises:
+            DataError: One is not; says the row, counted from 1.
+        """
+        for name in names:
+            for row, value in enumerate(self.columns[name]):
+                if not isinstance(value, str):
+                    raise DataError(
+                        f"{self.source}: row {row + 1}, column {name!r} holds {value!r}, which is not a text. "
+                        "Fill in or remove such rows, or name another text column with text=."
+                    )
+
+
+def read_examples(table: Table, task: Task, *, own: bool = False) -> Examples:
+    """Check a table against a task and keep what the task needs.
+
+    Args:
+        table: The raw columns.
+        task: Names the columns and labels.
+        own: Whether the caller may choose the columns, so that messages say how.
+
+    Raises:
+        DataError: The split is empty, lacks a column, or holds a text or label that cannot be used.
+    """
+    if not len(table):
+        raise DataError(f"{table.source} is empty: it has no rows. Give a file with at least one example per split.")
+    table.require(*task.texts, argument="text" if own else "")
+    table.require(task.label, argument="label" if own else "")
+    table.check_texts(*task.texts)
+    labels = kind_of(task.kind).read_labels(table.columns[task.label], task, table.source)
+    return Examples({name: list(table.columns[name]) for name in task.texts}, labels)

@@ -1,0 +1,203 @@
+"""The closed forms equal what extracted models have and what torch's counter counts."""
+
+from __future__ import annotations
+
+import gc
+import random
+import weakref
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForMultipleChoice,
+    BertForPreTraining,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertModel,
+    ElectraConfig,
+    ElectraForMaskedLM,
+    ElectraForMultipleChoice,
+    ElectraForPreTraining,
+    ElectraForQuestionAnswering,
+    ElectraForSequenceClassification,
+    ElectraForTokenClassification,
+    ElectraModel,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    RobertaForMultipleChoice,
+    RobertaForQuestionAnswering,
+    RobertaForSequenceClassification,
+    RobertaForTokenClassification,
+    RobertaModel,
+    XLMRobertaConfig,
+    XLMRobertaForSequenceClassification,
+)
+
+from sublm.costs import macs, parameters
+from sublm.errors import SubLMError, SubnetError
+from sublm.spaces.subnet import Subnet
+from sublm.supernet import SuperNet
+from sublm.supernet.modeling_sublm import CLASSES
+
+# The counter does not know the fused attention of the CPU, so models are counted with the eager one.
+SIZES = {
+    "hidden_size": 24,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 40,
+    "vocab_size": 61,
+    "max_position_embeddings": 64,
+    "attn_implementation": "eager",
+}
+MODELS = [
+    *[(BertConfig, kind, {}) for kind in (BertModel, BertForSequenceClassification, BertForTokenClassification)],
+    *[(BertConfig, kind, {}) for kind in (BertForQuestionAnswering, BertForMultipleChoice, BertForMaskedLM)],
+    (BertConfig, BertForPreTraining, {}),
+    (BertConfig, BertForMaskedLM, {"tie_word_embeddings": False}),
+    *[(RobertaConfig, kind, {}) for kind in (RobertaModel, RobertaForSequenceClassification)],
+    *[(RobertaConfig, kind, {}) for kind in (RobertaForTokenClassification, RobertaForQuestionAnswering)],
+    *[(RobertaConfig, kind, {}) for kind in (RobertaForMultipleChoice, RobertaForMaskedLM)],
+    (XLMRobertaConfig, XLMRobertaForSequenceClassification, {}),
+    *[
+        (ElectraConfig, kind, {"embedding_size": width})
+        for width in (50, 24)  # 50 is projected to the hidden size
+        for kind in (
+            ElectraModel,
+            ElectraForSequenceClassification,
+            ElectraForTokenClassification,
+            ElectraForQuestionAnswering,
+            ElectraForMultipleChoice,
+            ElectraForMaskedLM,
+            ElectraForPreTraining,
+        )
+    ],
+]
+
+
+def make(config, kind, extra):
+    torch.manual_seed(0)
+    labels = 2 if kind.__name__.endswith("QuestionAnswering") else 3
+    return kind(config(**SIZES, num_labels=labels, **extra)).eval()
+
+
+def random_units(rng, total, least):
+    """A count or explicit indices."""
+    kept = rng.randint(least, total)
+    return kept if rng.random() < 0.6 else tuple(rng.sample(range(total), kept))
+
+
+def random_subnet(rng, shape):
+    return Subnet(
+        tuple(0 if rng.random() < 0.2 else random_units(rng, shape.heads, 1) for _ in range(shape.layers)),
+        tuple(0 if rng.random() < 0.2 else random_units(rng, shape.neurons, 1) for _ in range(shape.layers)),
+        shape.hidden if rng.random() < 0.5 else random_units(rng, shape.hidden, 1),
+        shape.head_size if rng.random() < 0.5 else random_units(rng, shape.head_size, 1),
+    )
+
+
+def random_stock_subnet(rng, shape):
+    heads = rng.randint(1, shape.heads)
+    layers = rng.sample(range(shape.layers), rng.randint(1, shape.layers))
+    neurons = rng.randint(1, shape.neurons)
+    return Subnet.uniform(shape, layers=layers, heads=heads, neurons=neurons, hidden=heads * shape.head_size)
+
+
+def count_macs(model, length):
+    """MACs of one sequence (one choice) by torch's counter."""
+    inputs = torch.ones(1, length, dtype=torch.long)
+    if type(model).__name__.endswith("MultipleChoice"):
+        inputs = inputs[None]
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(input_ids=inputs, attention_mask=torch.ones_like(inputs))
+    assert counter.get_total_flops() % 2 == 0
+    return counter.get_total_flops() // 2
+
+
+def table_parameters(model):
+    """Parameters of the embedding tables, tied uses included."""
+    return sum(m.weight.numel() for m in model.base_model.embeddings.modules() if isinstance(m, torch.nn.Embedding))
+
+
+@pytest.mark.parametrize(("config", "kind", "extra"), MODELS, ids=lambda x: getattr(x, "__name__", str(x)))
+def test_closed_forms_equal_the_extracted_model(config, kind, extra):
+    supernet = SuperNet(make(config, kind, extra))
+    rng = random.Random(kind.__name__)
+    draw = random_subnet if kind.__name__ in CLASSES else random_stock_subnet
+    for number in range(8):
+        subnet = supernet.largest if number == 0 else draw(rng, supernet.shape)
+        model, length = supernet.extract(subnet), rng.randint(2, 20)
+        assert parameters(supernet, subnet) == model.num_parameters()
+        assert parameters(supernet, subnet, embeddings=False) == model.num_parameters() - table_parameters(model)
+        assert macs(supernet, subnet, length) == count_macs(model, length)
+
+
+def bert_base(kind, **changes):
+    with torch.device("meta"):
+        return SuperNet(kind(BertConfig(**changes)))
+
+
+def test_bert_base_with_pooler_and_classifier():
+    supernet = bert_base(BertForSequenceClassification)
+    assert macs(supernet, supernet.largest) == 11_174_217_216
+    assert macs(supernet, Subnet.uniform(supernet.shape, heads=5, neurons=949)) == 3_875_341_824
+    assert parameters(supernet, supernet.largest) == 109_483_778  # as published for bert-base-uncased with 2 labels
+
+
+def test_linear_parameters_of_the_encoder_of_bert_base():
+    supernet = bert_base(BertModel)
+    shape, length = supernet.shape, 128
+    attention = 2 * shape.layers * shape.heads * shape.head_size * length**2
+    pooler = shape.hidden**2
+    assert macs(supernet, supernet.largest, length) - attention - pooler == length * 84_934_656
+
+
+@pytest.mark.parametrize(
+    ("layers", "hidden", "neurons", "heads", "head_size", "parameters_m", "double_macs_g"),
+    [  # AutoTinyBERT, table 4 (its l - d_m - d_f - h - d_qkv), encoder with pooler
+        (5, 564, 1054, 8, 64, 29.6, 3.17),
+        (4, 396, 624, 6, 64, 16.9, 1.23),
+        (4, 432, 384, 4, 64, 16.7, 0.860),
+        (3, 320, 608, 4, 64, 12.2, 0.601),
+        (5, 564, 1024, 12, 44, 29.6, 3.18),
+        (4, 256, 480, 12, 16, 9.8, 0.503),
+    ],
+)
+def test_published_sizes_of_autotinybert(layers, hidden, neurons, heads, head_size, parameters_m, double_macs_g):
+    supernet = bert_base(BertModel)
+    subnet = Subnet.uniform(
+        supernet.shape, layers=layers, heads=heads, neurons=neurons, hidden=hidden, head_size=head_size
+    )
+    assert parameters(supernet, subnet) / 1e6 == pytest.approx(parameters_m, abs=0.051)
+    assert 2 * macs(supernet, subnet) / 1e9 == pytest.approx(double_macs_g, rel=0.005)
+
+
+def test_dropped_layers_cost_nothing():
+    supernet = bert_base(BertForSequenceClassification)
+    six = Subnet.uniform(supernet.shape, layers=[0, 2, 4, 6, 8, 10])
+    shallow = bert_base(BertForSequenceClassification, num_hidden_layers=6)
+    assert parameters(supernet, six) == parameters(shallow, shallow.largest)
+    assert macs(supernet, six, 77) == macs(shallow, shallow.largest, 77)
+
+
+def test_too_large_subnet_and_bad_length_are_refused():
+    supernet = bert_base(BertModel, num_hidden_layers=2)
+    too_many = Subnet((13, 1), (1, 1), 768, 64)
+    with pytest.raises(SubnetError, match="13 asked for, at most 12"):
+        parameters(supernet, too_many)
+    with pytest.raises(SubnetError, match="13 asked for, at most 12"):
+        macs(supernet, too_many)
+    with pytest.raises(SubLMError, match="length must be at least 1"):
+        macs(supernet, supernet.largest, 0)
+
+
+def test_cached_coefficients_do_not_keep_the_super_network_alive():
+    supernet = bert_base(BertModel, num_hidden_layers=1)
+    assert parameters(supernet, supernet.largest) > 0
+    seen = weakref.ref(supernet)
+    del supernet
+    gc.collect()
+    assert seen() is None
