@@ -39,3 +39,11 @@ class ExportError(SubLMError):
 
 class LatencyError(SubLMError):
     """A latency could not be measured or predicted."""
+
+
+class UsageError(SubLMError):
+    """A command was given an argument or a configuration it does not understand."""
+
+
+class MissingPackageError(SubLMError, ImportError):
+    """An optional package is needed and not installed."""

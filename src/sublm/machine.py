@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from sublm.version import __version__
+
 LIBRARIES = ("torch", "transformers", "accelerate", "optuna", "numpy", "onnxruntime")
 
 
@@ -36,8 +38,8 @@ def describe_machine() -> dict[str, Any]:
 
 def library_versions() -> dict[str, str]:
     """Versions of SubLM and of the libraries that decide its numbers; those not installed are left out."""
-    found = {}
-    for name in ("sublm", *LIBRARIES):
+    found = {"sublm": __version__}
+    for name in LIBRARIES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -38,6 +38,7 @@ __all__ = [
 
 SCHEMA = 1
 STATE_FILE = "run.json"
+RESERVED = ("schema", "created", "opened", "versions", "seed", "configuration", "machine", "stages")
 State = Literal["new", "done", "cut off", "stale"]
 
 
@@ -147,6 +148,7 @@ class Run:
                 "seed": self._seed,
                 "configuration": self.configuration,
                 "machine": describe_machine(),
+                **{name: value for name, value in data.items() if name not in RESERVED},
                 "stages": data["stages"],
             }
             self._seen = {}
@@ -269,6 +271,27 @@ class Run:
     def machine(self) -> dict[str, Any]:
         """The machine of this session, as noted in `run.json`."""
         return self._data["machine"]
+
+    def knows(self, name: str) -> bool:
+        """Whether a stage was asked for in this session."""
+        return name in self._seen
+
+    def result(self, name: str) -> dict[str, Any]:
+        """What a finished stage found.
+
+        Raises:
+            RunError: If the stage is not done.
+        """
+        record = self._data["stages"].get(name)
+        if record is None or record["state"] != "done":
+            raise RunError(f"The stage {name!r} of {self.folder} is not done; run `sublm compress` again.")
+        return dict(record["result"])
+
+    def remember(self, name: str, value: Any) -> None:
+        """Keeps something beside the stages in `run.json`, such as the whole settings."""
+        self._check_open()
+        self._data[name] = finite(plain(value))
+        self._write()
 
     # Inside
 

@@ -32,6 +32,7 @@ def every(variable):
 def test_size_counts_the_values(variable):
     values = every(variable)
     assert len(set(values)) == len(values) == variable.size
+    assert list(variable.values()) == values
     for value in values:
         assert variable.canonical(value) == value
 

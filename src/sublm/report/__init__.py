@@ -1,1 +1,8 @@
-"""The report: plots, tables and the page."""
+"""The report of a run: a page, a picture, a table."""
+
+from sublm.report.data import FrontFigure, front_figure_data
+from sublm.report.figure import plotly_figure
+from sublm.report.page import write_report
+from sublm.report.table import front_table
+
+__all__ = ["FrontFigure", "front_figure_data", "front_table", "plotly_figure", "write_report"]

@@ -1,1 +1,21 @@
-"""Multi-objective search over the sub-networks of a trained super-network."""
+"""Search: the study, its samplers, constraints and Pareto arithmetic."""
+
+from sublm.search.constraints import Constraint, check_constraints, parse_target, parse_targets
+from sublm.search.evaluation import Evaluation
+from sublm.search.samplers import SAMPLERS, Sampler
+from sublm.search.search import SearchResult, search
+from sublm.search.study import Study, Trial
+
+__all__ = [
+    "SAMPLERS",
+    "Constraint",
+    "Evaluation",
+    "Sampler",
+    "SearchResult",
+    "Study",
+    "Trial",
+    "check_constraints",
+    "parse_target",
+    "parse_targets",
+    "search",
+]

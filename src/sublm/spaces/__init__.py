@@ -1,5 +1,9 @@
 """Search spaces: which sub-networks there are, how to draw them, and how to move between them."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 from sublm.spaces.large import large
 from sublm.spaces.layer import layer
 from sublm.spaces.medium import medium
@@ -11,7 +15,17 @@ from sublm.spaces.subnet import Subnet
 from sublm.spaces.uniform import uniform
 from sublm.spaces.variables import Choice, Integer, Subset, Variable
 
+SPACES: dict[str, Callable[..., SearchSpace]] = {
+    "large": large,
+    "layer": layer,
+    "medium": medium,
+    "small": small,
+    "uniform": uniform,
+}
+"""Spaces by name; each takes a super-network (or its shape) and `step=`."""
+
 __all__ = [
+    "SPACES",
     "Choice",
     "Integer",
     "SearchSpace",

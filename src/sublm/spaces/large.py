@@ -37,8 +37,13 @@ def _decode(space: SearchSpace, values: Mapping[str, Any]) -> Subnet:
     for layer in range(shape.layers):
         heads.append(_between(kept, layer * shape.heads, shape.heads))
         chosen = _between(kept, first + layer * blocks, blocks)
-        ranges = (range(block * step, min((block + 1) * step, shape.neurons)) for block in chosen)
-        neurons.append(chosen if step == 1 else tuple(neuron for block in ranges for neuron in block))
+        if step > 1:
+            # Extending a list is several times faster than a nested generator, and there are tens of thousands.
+            units: list[int] = []
+            for block in chosen:
+                units.extend(range(block * step, min((block + 1) * step, shape.neurons)))
+            chosen = tuple(units)
+        neurons.append(chosen)
     return Subnet(tuple(heads), tuple(neurons), shape.hidden, shape.head_size)
 
 

@@ -136,8 +136,7 @@ def _with(widths: tuple[Any, ...], layer: int, width: int) -> tuple[Any, ...]:
 def _blocks(floor: int, neurons: int, step: int) -> list[tuple[int, int]]:
     """Steps from the minimum up: to each multiple of `step` and to the end."""
     grid = Integer(floor, neurons, step)
-    values = [grid.at(position) for position in range(grid.size)]
-    return list(pairwise(values))
+    return list(pairwise(grid.values()))
 
 
 def _decode(space: SearchSpace, values: Mapping[str, Any]) -> Subnet:

@@ -161,6 +161,19 @@ class SearchSpace:
         """A random sub-network; see `StratifiedSampler` for one that does not starve some sizes."""
         return self.decode(self.sample_values(rng))
 
+    def settings(self) -> Iterator[Values]:
+        """Every setting; made one by one, but look at `size` first."""
+
+        def further(names: tuple[str, ...]) -> Iterator[Values]:
+            if not names:
+                yield {}
+                return
+            for value in self.variables[names[0]].values():
+                for rest in further(names[1:]):
+                    yield {names[0]: value, **rest}
+
+        return further(tuple(self.variables))
+
     def neighbours(self, values: Mapping[str, Any]) -> Iterator[Values]:
         """Every setting one smallest move of one variable away; made one by one."""
         for name, variable in self.variables.items():

@@ -41,6 +41,9 @@ class Variable(Protocol):
             SubnetError: If the variable cannot take the value.
         """
 
+    def values(self) -> Iterator[Any]:
+        """Every value, the least first; made one by one."""
+
     def sample(self, rng: random.Random) -> Any:
         """A random value."""
 
@@ -141,6 +144,10 @@ class Integer:
             )
         return value
 
+    def values(self) -> Iterator[int]:
+        """Every value, ascending."""
+        return (self.at(position) for position in range(self.size))
+
     def sample(self, rng: random.Random) -> int:
         """Each value is equally likely."""
         return self.at(rng.randrange(self.size))
@@ -224,6 +231,10 @@ class Choice:
         if isinstance(value, bool) or value not in self.options:
             raise SubnetError(f"{value!r} is not among the options {list(self.options)}.")
         return value
+
+    def values(self) -> Iterator[Any]:
+        """Every option."""
+        return iter(self.options)
 
     def sample(self, rng: random.Random) -> Any:
         """Each option is equally likely."""
@@ -315,6 +326,10 @@ class Subset:
     def kept(self, value: int | tuple[int, ...]) -> tuple[int, ...]:
         """The indices kept, ascending."""
         return tuple(range(value)) if isinstance(value, int) else value
+
+    def values(self) -> Iterator[int | tuple[int, ...]]:
+        """Every subset."""
+        return (self.decode(f"0x{mask:x}") for mask in range(self.size))
 
     def sample(self, rng: random.Random) -> int | tuple[int, ...]:
         """Uniform in the number kept (never all), then in which."""

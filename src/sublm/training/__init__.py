@@ -1,1 +1,43 @@
 """Training super-networks and ordinary models: the loop, strategies, distillation, checkpoints."""
+
+from sublm.training.distillation import Distillation
+from sublm.training.loop import Batches, train
+from sublm.training.options import Progress, Record, TrainOptions, TrainResult
+from sublm.training.strategies import (
+    STRATEGIES,
+    Draw,
+    Sampler,
+    Strategy,
+    Teach,
+    fixed,
+    guided,
+    kd,
+    one_shot,
+    random_linear,
+    random_subnets,
+    sandwich,
+    standard,
+)
+
+__all__ = [
+    "STRATEGIES",
+    "Batches",
+    "Distillation",
+    "Draw",
+    "Progress",
+    "Record",
+    "Sampler",
+    "Strategy",
+    "Teach",
+    "TrainOptions",
+    "TrainResult",
+    "fixed",
+    "guided",
+    "kd",
+    "one_shot",
+    "random_linear",
+    "random_subnets",
+    "sandwich",
+    "standard",
+    "train",
+]

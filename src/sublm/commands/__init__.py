@@ -1,0 +1,33 @@
+"""The commands of the command line: a file each, with the signature, its help and a late import of the work.
+
+Nothing here imports torch or transformers before a command runs, so that help and errors come at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sublm.commands.compress import compress
+from sublm.commands.export import export
+from sublm.commands.latency import latency
+from sublm.commands.quickstart import quickstart
+from sublm.commands.report import report
+from sublm.commands.stages import extract, importance, recover, search, space, teacher, train
+
+__all__ = ["COMMANDS"]
+
+COMMANDS: dict[str, dict[str, Callable[..., Any]]] = {
+    "The whole job": {"compress": compress, "quickstart": quickstart},
+    "Stage by stage": {
+        "teacher": teacher,
+        "importance": importance,
+        "space": space,
+        "train": train,
+        "search": search,
+        "extract": extract,
+        "recover": recover,
+    },
+    "With the results": {"export": export, "report": report, "latency": latency},
+}
+"""Heading to the commands under it, in the order of the help. To add a command, add its function."""

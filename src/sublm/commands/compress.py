@@ -1,0 +1,134 @@
+"""`sublm compress`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from sublm.settings import Settings
+
+
+def compress(
+    model: str,
+    *,
+    task: str,
+    target: list[str] | None = None,
+    out: Path | None = None,
+    recipe: str | None = None,
+    data: str | None = None,
+    text: list[str] | None = None,
+    label: str | None = None,
+    search_share: float = Settings.search_share,
+    limit: int | None = None,
+    max_length: int = Settings.max_length,
+    teacher: str | None = None,
+    teacher_epochs: int = Settings.teacher_epochs,
+    teacher_learning_rate: float = Settings.teacher_learning_rate,
+    space: str = Settings.space,
+    step: int = Settings.step,
+    min_layers: int | None = None,
+    importance: str = Settings.importance,
+    strategy: str = Settings.strategy,
+    epochs: int = Settings.epochs,
+    learning_rate: float = Settings.learning_rate,
+    batch_size: int = Settings.batch_size,
+    weight_decay: float = Settings.weight_decay,
+    warmup: float = Settings.warmup,
+    schedule: Literal["linear", "cosine"] = "linear",
+    clip: float = Settings.clip,
+    random_nets: int = Settings.random_nets,
+    sampling: Literal["stratified", "uniform"] = "stratified",
+    temperature: float = Settings.temperature,
+    hidden: float = Settings.hidden,
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    sampler: str = Settings.sampler,
+    evaluations: int = Settings.evaluations,
+    objectives: list[str] | None = None,
+    models: int = Settings.models,
+    recover_epochs: int = Settings.recover_epochs,
+    refit: bool = False,
+    baselines: list[str] | None = None,
+    baseline_sizes: list[float] | None = None,
+    onnx: bool = False,
+    runtime: Literal["torch", "onnx"] = "torch",
+    threads: int = Settings.threads,
+    seed: int = Settings.seed,
+    dry_run: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+    json: bool = False,
+) -> Any:
+    """Turn a model and a task into a front of smaller, ordinary models.
+
+    Fine-tunes a teacher, makes it a super-network, trains that, searches its sub-networks for the best scores at every
+    cost, and writes the best as ordinary models with a report. Stopped at any moment, the same command goes on where
+    it was.
+
+    Args:
+        model: A transformers encoder: a folder, or a name on the Hugging Face hub.
+        task: A task by name (cola, mnli, mrpc, qnli, qqp, rte, sst2, stsb, wnli, imdb, swag, stdlib-docs), or a CSV,
+            JSON-lines or parquet file, or a folder with one file per split.
+        target: What the chosen model must meet, such as 'latency<=8ms', 'macs<=25%', 'parameters<=10M'. Several must
+            all be met.
+        out: The run directory; runs/TASK if not given.
+        recipe: Start from the settings of a published system: plm-nas. What is typed wins.
+        data: A folder that holds the named task, instead of the hub.
+        text: The column, or the two columns, that hold the text; found if not given.
+        label: The column that holds the label; found if not given.
+        search_share: Share of the training rows on which sub-networks are compared; they are not trained on.
+        limit: Use at most this many training rows.
+        max_length: Tokens after which a text is cut.
+        teacher: A model already fine-tuned for the task; 'none' starts from MODEL itself. One is fine-tuned if not
+            given.
+        teacher_epochs: Epochs of fine-tuning the teacher, and of every baseline.
+        teacher_learning_rate: Largest learning rate of fine-tuning the teacher.
+        space: The search space: small, medium, layer, large, or a space.json.
+        step: Neurons are kept in multiples of this.
+        min_layers: Fewest layers of a sub-network; two thirds if not given.
+        importance: The score by which heads, neurons and layers are sorted: taylor, fisher, magnitude or none.
+        strategy: Which sub-networks a training step trains: guided, one_shot, sandwich, random, random_linear, kd or
+            standard.
+        epochs: Epochs of training the super-network; 0 searches the sorted teacher as it is.
+        learning_rate: Largest learning rate of the super-network, of the recovery and of the baselines.
+        batch_size: Texts per step, in every training.
+        weight_decay: Of AdamW.
+        warmup: Share of the steps in which the learning rate rises.
+        schedule: How the learning rate falls.
+        clip: Largest norm of the gradients; 0 for no clipping.
+        random_nets: Random sub-networks per step.
+        sampling: How they are drawn: evenly over sizes, or each variable for itself.
+        temperature: Of the distillation, for classes.
+        hidden: Weight of the teacher's hidden states in the distillation.
+        precision: Of training and of evaluation in the search; auto takes bf16 where the machine gains from it.
+        sampler: How the search proposes: random, nsga2 or local_search.
+        evaluations: Sub-networks to evaluate.
+        objectives: What the front is made of: score and one or more of macs, parameters, latency; score and macs if
+            not given.
+        models: Models of the front to write.
+        recover_epochs: Epochs of training each of them further, distilled from the teacher; 0 writes them as found.
+        refit: Recover on all training rows, those of the search included.
+        baselines: What to compare with: layer-dropping, prune-and-distil (each trains one model per size) and
+            original-int8. The teacher itself is always shown.
+        baseline_sizes: Shares of the multiply-accumulates at which baselines are trained; 0.5, 0.25 and 0.1 if not
+            given.
+        onnx: Write each model as ONNX too.
+        runtime: What latency is measured on.
+        threads: Threads used when latency is measured.
+        seed: Of everything drawn at random.
+        dry_run: Check everything, show the plan and what it costs, and stop.
+        overwrite: Use the run directory though it holds a run with other settings; stages that the change does not
+            touch are kept.
+        quiet: Show nothing but errors.
+        json: Print the result as JSON on standard output, and nothing else there.
+
+    Examples:
+        sublm compress ./my-classifier --task sst2 --target 'latency<=8ms'
+        sublm compress MODEL --task reviews.csv --label stars --target 'macs<=25%'
+        sublm compress MODEL --task mrpc --recipe plm-nas --dry-run
+    """
+    settings = dict(locals())
+    from sublm.pipeline import compress as work
+
+    # Lists cannot be defaults of a signature: those not given are left to Settings.
+    many = ("target", "objectives", "baselines", "baseline_sizes")
+    return work(**{name: value for name, value in settings.items() if value is not None or name not in many})

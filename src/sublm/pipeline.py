@@ -1,0 +1,129 @@
+"""The main job: from a model and a task to a Pareto front of ordinary, smaller models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sublm.errors import RunError
+from sublm.progress import Progress, make_progress
+from sublm.run import Run, read_json
+from sublm.settings import Settings
+from sublm.stages.baselines import make_baselines
+from sublm.stages.models import make_models
+from sublm.stages.plan import make_plan
+from sublm.stages.results import build_front, measure, write_results
+from sublm.stages.search import check_target, fit_predictor, search_subnets
+from sublm.stages.supernet import prepare_supernet, train_supernet
+from sublm.stages.teacher import make_teacher
+from sublm.stages.workspace import open_workspace
+
+STAGES = ("teacher", "importance", "space", "train", "search", "extract", "recover")
+"""Stages that `run_stage` can end at, in their order."""
+
+
+def compress(
+    model: str,
+    *,
+    task: str,
+    out: str | Path | None = None,
+    dry_run: bool = False,
+    overwrite: bool = False,
+    quiet: bool = True,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Makes a model smaller for a task: fine-tunes, trains a super-network, searches it, and writes ordinary models.
+
+    Killed at any moment, the same call goes on where it was. Stages whose inputs have not changed are skipped.
+
+    Args:
+        model: A transformers encoder: a folder, or a name on the Hugging Face hub.
+        task: A task by name, or a file or folder of your own.
+        out: The run directory; `runs/TASK` by default.
+        dry_run: Check everything, and give the plan with its estimated time instead.
+        overwrite: Use the run directory though it holds a run with other settings.
+        quiet: Show nothing but errors.
+        **settings: Any field of `Settings`, such as `target=["latency<=8ms"]`.
+
+    Returns:
+        What `front.json` holds, or the plan.
+
+    Raises:
+        SubLMError: If anything the user gave cannot be used; nothing long has been done by then.
+    """
+    asked = Settings.from_dict({"model": str(model), "task": str(task), **settings})
+    folder = Path(out) if out is not None else asked.default_folder
+    return execute(asked, folder, make_progress(quiet=quiet), dry_run=dry_run, overwrite=overwrite)
+
+
+def execute(
+    settings: Settings,
+    folder: Path,
+    progress: Progress,
+    *,
+    dry_run: bool = False,
+    overwrite: bool = False,
+    until: str | None = None,
+) -> dict[str, Any]:
+    """Runs the stages in order; each does nothing if it is done already."""
+    with Run(folder, settings.deciding(), overwrite=overwrite, seed=settings.seed) as run:
+        run.remember("settings", settings.to_dict())
+        work = open_workspace(settings, run, progress)
+        if dry_run:
+            return make_plan(work)
+
+        teacher = make_teacher(work)
+        if until == "teacher":
+            return run.result("teacher")
+        prepared = prepare_supernet(work, teacher)
+        predictor = fit_predictor(work, prepared)
+        constraints = check_target(work, prepared, predictor)  # refused before the long work
+        if until in ("importance", "space"):
+            return {"space": str(folder / "space.json"), "size": prepared.space.size}
+        baselines = make_baselines(work, teacher, prepared)  # cut from the sorted teacher, before it is trained
+        train_supernet(work, teacher, prepared)
+        if until == "train":
+            return run.result("train")
+        found = search_subnets(work, prepared, predictor, constraints)
+        if until == "search":
+            return {"evaluations": len(found.evaluations), "front": [e.costs | {"score": e.score} for e in found.front]}
+        points = make_models(work, teacher, prepared, found)
+        original = measure(work, teacher, points, baselines)
+
+        front = build_front(work, teacher, prepared, found, points, baselines, original)
+        write_results(work, front)
+        return front
+
+
+def run_stage(
+    stage: str,
+    *,
+    run: str | Path,
+    changes: dict[str, Any] | None = None,
+    overwrite: bool = False,
+    quiet: bool = True,
+    **_: Any,
+) -> dict[str, Any]:
+    """Does one stage of an existing run, with changed settings, and the stages it needs before it.
+
+    Args:
+        stage: One of `STAGES`.
+        run: The run directory.
+        changes: Settings to change.
+        overwrite: Allow the change of settings that make the run another one.
+        quiet: Show nothing but errors.
+
+    Raises:
+        RunError: If there is no such run or stage.
+    """
+    folder = Path(run)
+    if stage not in STAGES:
+        raise RunError(f"There is no stage {stage!r}; there are {', '.join(STAGES)}.")
+    if not (folder / "run.json").exists():
+        raise RunError(f"{folder} holds no run; start one with `sublm compress`.")
+    settings = Settings.from_dict(read_json(folder / "run.json")["settings"])
+    changed = settings.changed(**(changes or {}))
+    if stage == "extract":
+        changed = changed.changed(recover_epochs=0)
+    until = None if stage in ("extract", "recover") else stage
+    return execute(changed, folder, make_progress(quiet=quiet), overwrite=overwrite, until=until)

@@ -1,0 +1,35 @@
+"""Published systems as settings: a YAML file each, whose names are those of `sublm compress`."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from sublm.errors import UsageError
+
+__all__ = ["load_recipe", "recipe_names"]
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with SubLM."""
+    files = resources.files(__name__).iterdir()
+    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
+
+
+def load_recipe(name: str) -> dict[str, Any]:
+    """Reads a recipe's settings.
+
+    Args:
+        name: One of `recipe_names()`.
+
+    Raises:
+        UsageError: If there is no such recipe.
+    """
+    if name not in recipe_names():
+        raise UsageError(
+            f"There is no recipe {name!r}; there are {', '.join(recipe_names())}. For settings in a file of your own, "
+            "give --config FILE."
+        )
+    return yaml.safe_load(resources.files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8"))

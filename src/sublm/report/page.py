@@ -1,0 +1,333 @@
+"""The report: one page that says first what was chosen and why, then lets everything be looked at."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sublm.report.data import COSTS, FrontFigure, costs_of, front_figure_data, read_front
+from sublm.report.figure import DARK, LIGHT, MARKERS, plotly_figure, write_png
+from sublm.report.shapes import shape_pictures
+from sublm.report.text import (
+    change_text,
+    count_text,
+    duration_text,
+    milliseconds_text,
+    ratio,
+    score_text,
+    share_text,
+    three_digits,
+    times_text,
+)
+
+AUTO_CLASSES = {"multiple_choice": "AutoModelForMultipleChoice"}
+"""Kind of task -> transformers class that loads its model; all others are sequence classification."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One number at the top of the page: what, how much, and how that compares."""
+
+    title: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the tables; every field as text."""
+
+    name: str
+    score: str
+    before: str
+    kept: str
+    parameters: str
+    parameters_without_embeddings: str
+    macs: str
+    latency: str
+    latency_note: str
+    speed_up: str
+    folder: str = ""
+    kind: str = ""
+    training: str = ""
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the run."""
+
+    name: str
+    duration: str
+    share: float
+
+
+def write_report(front: Mapping[str, Any] | str | Path, folder: str | Path) -> None:
+    """Writes `report.html`, which needs no network, and `front.png`.
+
+    Args:
+        front: Content of a front.json, or the file.
+        folder: Where to write; made if it does not exist.
+
+    Raises:
+        RunError: If the front cannot be read.
+    """
+    content = read_front(front)
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    data = front_figure_data(content)
+    _write(target / "report.html", page(content, data).encode("utf-8"))
+    beside = target / ".front.png.part"
+    write_png(data, beside)
+    os.replace(beside, target / "front.png")
+
+
+def page(front: Mapping[str, Any], data: FrontFigure | None = None) -> str:
+    """The page as HTML.
+
+    Args:
+        front: Content of a front.json.
+        data: What `front_figure_data` computed of it, if at hand.
+    """
+    import jinja2
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    data = data or front_figure_data(front)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("sublm.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    figures = {
+        theme: {axis.key: plotly_figure(data, axis.key, palette).to_plotly_json() for axis in data.axes}
+        for theme, palette in (("light", LIGHT), ("dark", DARK))
+    }
+    rows, original, baselines = model_rows(front), original_row(front), baseline_rows(front)
+    return environment.get_template("report.html").render(
+        front=front,
+        data=data,
+        headline=headline(front),
+        facts=facts(front),
+        rows=rows,
+        original=original,
+        baselines=baselines,
+        has_spread=any(row.latency_note for row in (*rows, *baselines)),
+        pictures=shape_pictures(front),
+        stages=stages(front),
+        total=duration_text(sum(stage["seconds"] for stage in front.get("stages") or ())),
+        measuring=measuring(front),
+        machine=machine(front),
+        loading=loading_code(front),
+        axes=[(axis.key, COSTS[axis.key]) for axis in data.axes],
+        kinds=[(kind, MARKERS.get(kind, ("cross",))[0]) for kind in sorted({mark.kind for mark in data.baselines})],
+        has_before=any(mark.before is not None for mark in data.models),
+        palettes={"light": asdict(LIGHT), "dark": asdict(DARK)},
+        figures=Markup(_json_for_script(figures)),
+        plotlyjs=Markup(get_plotlyjs()),
+    )
+
+
+def chosen_point(front: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The chosen model's point, if one was chosen."""
+    return next((point for point in front["points"] if point["name"] == front.get("chosen")), None)
+
+
+def headline(front: Mapping[str, Any]) -> str:
+    """The answer in one sentence."""
+    point = chosen_point(front)
+    if point is None:
+        count = len(front["points"])
+        models = "1 model" if count == 1 else f"{count} models"
+        return f"{models} on the front, none chosen" if count else "No model was found"
+    teacher, name = front["teacher"], point["name"]
+    kept = ratio(point.get("score"), teacher.get("score"))
+    score = "" if kept is None else f" and keeps {share_text(kept)} of the score"
+    own, whole = costs_of(point), costs_of(teacher)
+    faster = ratio(whole.get("latency"), own.get("latency"))
+    if faster is not None:
+        return f"{name} is {times_text(faster)} as fast as the original{score}"
+    for cost, noun in (("macs", "MACs"), ("parameters", "parameters")):
+        share = ratio(own.get(cost), whole.get(cost))
+        if share is not None:
+            return f"{name} needs {share_text(share)} of the original’s {noun}{score}"
+    return f"{name} was chosen"
+
+
+def facts(front: Mapping[str, Any]) -> list[Fact]:
+    """How good, how fast, how small the chosen model is, each against the original."""
+    point, teacher = chosen_point(front), front["teacher"]
+    if point is None:
+        return []
+    own, whole = costs_of(point), costs_of(teacher)
+    kept = ratio(point.get("score"), teacher.get("score"))
+    change = change_text(point.get("score"), teacher.get("score"))
+    found = [
+        Fact(
+            f"{front['task'].get('metric', 'score').capitalize()}",
+            score_text(point.get("score")),
+            f"{change} to the original’s {score_text(teacher.get('score'))}; {share_text(kept)} kept",
+        )
+    ]
+    if "latency" in own:
+        faster = ratio(whole.get("latency"), own["latency"])
+        note = "" if faster is None else f"original {milliseconds_text(whole['latency'])}; {times_text(faster)} as fast"
+        found.append(Fact("Latency", milliseconds_text(own["latency"]), note))
+    for cost in ("macs", "parameters"):
+        if cost in own:
+            share = ratio(own[cost], whole.get(cost))
+            note = "" if share is None else f"{share_text(share)} of the original’s {count_text(whole[cost])}"
+            bare = point.get("parameters_without_embeddings")
+            if cost == "parameters" and bare is not None:
+                note += f"{'; ' if note else ''}{count_text(bare)} without embeddings"
+            found.append(Fact(COSTS[cost], count_text(own[cost]), note))
+    return found
+
+
+def _row(entry: Mapping[str, Any], teacher: Mapping[str, Any], **more: Any) -> Row:
+    own, whole = costs_of(entry), costs_of(teacher)
+    latency, note = entry.get("latency_ms"), ""
+    if isinstance(latency, Mapping) and latency.get("median") is not None:
+        spread = latency.get("spread")
+        note = three_digits(latency["median"])
+        note += "" if spread is None else f" · {three_digits(spread)}"
+    return Row(
+        score=score_text(entry.get("score")),
+        before=score_text(entry.get("score_before")),
+        kept=share_text(ratio(entry.get("score"), teacher.get("score"))),
+        parameters=count_text(own.get("parameters")),
+        parameters_without_embeddings=count_text(entry.get("parameters_without_embeddings")),
+        macs=count_text(own.get("macs")),
+        latency=milliseconds_text(own.get("latency")),
+        latency_note=note,
+        speed_up=times_text(ratio(whole.get("latency"), own.get("latency"))),
+        **more,
+    )
+
+
+def original_row(front: Mapping[str, Any]) -> Row:
+    """The line of the original."""
+    return _row(front["teacher"], front["teacher"], name="original")
+
+
+def model_rows(front: Mapping[str, Any]) -> list[Row]:
+    """A line for each of the front's models, the most expensive first."""
+    points = sorted(front["points"], key=lambda p: (-costs_of(p).get("macs", 0.0), -costs_of(p).get("parameters", 0.0)))
+    return [
+        _row(p, front["teacher"], name=p["name"], folder=p.get("folder") or "", chosen=p["name"] == front.get("chosen"))
+        for p in points
+    ]
+
+
+def baseline_rows(front: Mapping[str, Any]) -> list[Row]:
+    """A line for each baseline, with what training it cost."""
+    return [
+        _row(
+            entry,
+            front["teacher"],
+            name=entry["name"],
+            kind=entry.get("kind", ""),
+            training=duration_text(entry["train_seconds"]) if entry.get("train_seconds") else "none",
+        )
+        for entry in front.get("baselines") or ()
+        if entry.get("kind") != "original"
+    ]
+
+
+def stages(front: Mapping[str, Any]) -> list[Stage]:
+    """Where the run's time went; bars are shares of the longest stage."""
+    found = front.get("stages") or ()
+    longest = max((stage["seconds"] for stage in found), default=0.0) or 1.0
+    return [Stage(s["name"], duration_text(s["seconds"]), s["seconds"] / longest) for s in found]
+
+
+def measuring(front: Mapping[str, Any]) -> list[str]:
+    """How the numbers were measured, in sentences."""
+    task, latency = front["task"], front.get("latency") or {}
+    split, metric = task.get("split", "validation"), task.get("metric", "the score")
+    examples = f" ({task['examples']:,} examples)".replace(",", "\u202f") if task.get("examples") else ""
+    text = [f"Every score in the tables is {metric} on the {split} split of {task.get('name', 'the task')}{examples}."]
+    search = task.get("search_examples")
+    own = f"{search:,} examples of its own".replace(",", "\u202f") if search else "examples of its own"
+    text.append(
+        f"The search never saw that split: it compared sub-networks on {own}, set aside from the training data."
+    )
+    if front.get("evaluations"):
+        text[-1] += (
+            " The faint points in the picture are those comparisons, made with the super-network’s shared weights, "
+            "before any recovery."
+        )
+    if latency:
+        length, batch = latency.get("length"), latency.get("batch", 1)
+        texts = "the lengths of the task’s own texts" if length == "task" else f"texts of {length} tokens"
+        threads = latency.get("threads")
+        text.append(
+            f"Latency is the fastest of repeated, interleaved runs in {latency.get('runtime', 'torch')} at batch "
+            f"{batch} on {texts}, {threads} thread{'' if threads == 1 else 's'}; median and spread are in the tables."
+        )
+    text.append("MACs are multiply-accumulates of one text; parameters are those stored.")
+    return text
+
+
+def machine(front: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the run ran on and with, as pairs of title and value."""
+    named = {"processor": "Processor", "cores": "Cores", "threads": "Threads", "device": "Device", "python": "Python"}
+    found = front.get("machine") or {}
+    pairs = [(named.get(key, key), str(value)) for key, value in found.items() if value not in (None, "")]
+    if front.get("sublm"):
+        pairs.append(("SubLM", str(front["sublm"])))
+    if front.get("seed") is not None:
+        pairs.append(("Seed", str(front["seed"])))
+    return pairs
+
+
+def loading_code(front: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How to load the chosen model, or else the first: pairs of a title and Python code."""
+    point = chosen_point(front) or next(iter(front["points"]), None)
+    if point is None or not point.get("folder"):
+        return []
+    folder = json.dumps(point["folder"], ensure_ascii=False)
+    auto = AUTO_CLASSES.get(front["task"].get("kind", ""), "AutoModelForSequenceClassification")
+    stock = bool(point.get("stock"))
+    trust = "" if stock else ", trust_remote_code=True"
+    code = [
+        (
+            "transformers alone" if stock else "transformers alone (runs the small modelling file in the folder)",
+            f"from transformers import {auto}, AutoTokenizer\n\n"
+            f"tokenizer = AutoTokenizer.from_pretrained({folder})\n"
+            f"model = {auto}.from_pretrained({folder}{trust})",
+        )
+    ]
+    if not stock:
+        code.append(("SubLM (runs no code from the folder)", f"import sublm\n\nmodel = sublm.load({folder})"))
+    if point.get("onnx"):
+        file = json.dumps(point["onnx"], ensure_ascii=False)
+        code.append(("ONNX Runtime", f"import onnxruntime\n\nsession = onnxruntime.InferenceSession({file})"))
+    return code
+
+
+def _json_for_script(value: Any) -> str:
+    """JSON that no script element ends early; numbers that are none become null."""
+
+    def plain(item: Any) -> Any:
+        if isinstance(item, Mapping):
+            return {key: plain(entry) for key, entry in item.items()}
+        if isinstance(item, (list, tuple)):
+            return [plain(entry) for entry in item]
+        if isinstance(item, float) and item != item:
+            return None
+        return item
+
+    return json.dumps(plain(value), separators=(",", ":")).replace("<", "\\u003c").replace("&", "\\u0026")
+
+
+def _write(path: Path, content: bytes) -> None:
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_bytes(content)
+    os.replace(beside, path)

@@ -1,0 +1,170 @@
+"""Everything a user decides about a run; the names are those of the command line."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from sublm.errors import RunError
+
+BASELINES = ("layer-dropping", "original-int8", "prune-and-distil")
+NOT_DECIDING = ("models", "onnx", "target", "baselines", "baseline_sizes", "evaluations")
+"""May change without making the run another one: each belongs to late stages, which see it among their inputs."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a run.
+
+    Attributes:
+        model: A transformers encoder: a folder, or a name on the Hugging Face hub.
+        task: A task by name, or a file or folder of the user's own.
+        target: What the chosen model must meet, such as "latency<=8ms".
+        data: A folder that holds the named task, instead of the hub.
+        text: The column, or the two columns, that hold the text.
+        label: The column that holds the label.
+        search_share: Share of the training rows on which sub-networks are compared; they are not trained on.
+        limit: Use at most this many training rows.
+        max_length: Tokens after which a text is cut.
+        teacher: A model fine-tuned for the task; "none" to do without.
+        teacher_epochs: Epochs of fine-tuning the teacher, and of every baseline.
+        teacher_learning_rate: Largest learning rate of fine-tuning the teacher.
+        space: The search space, or the path of a space.json.
+        step: Neurons are kept in multiples of this.
+        min_layers: Fewest layers of a sub-network; None means two thirds.
+        importance: The score that sorts units; "none" leaves them as they are.
+        strategy: Which sub-networks a training step trains.
+        epochs: Epochs of training the super-network; 0 searches the sorted teacher as it is.
+        learning_rate: Largest learning rate of the super-network, the recovery and the baselines.
+        batch_size: Texts per step.
+        weight_decay: AdamW's.
+        warmup: Share of the steps in which the learning rate rises.
+        schedule: "linear" or "cosine".
+        clip: Longest gradient; 0 for no clipping.
+        random_nets: Random sub-networks per step.
+        sampling: "stratified" over the sizes, or "uniform" per variable.
+        temperature: Of the distillation, for classes.
+        hidden: Weight of the teacher's hidden states in the distillation.
+        precision: Of training and of the search's evaluations.
+        sampler: How the search proposes.
+        evaluations: Sub-networks to evaluate.
+        objectives: "score" and names of costs.
+        models: Models of the front to write.
+        recover_epochs: Epochs of training each of them further; 0 writes them as found.
+        refit: Recover on all training rows, those of the search included.
+        baselines: What to compare with.
+        baseline_sizes: Shares of the MACs at which baselines are trained.
+        onnx: Write each model as ONNX too.
+        runtime: What latency is measured on: "torch" or "onnx".
+        threads: Threads of one forward pass when latency is measured.
+        seed: Of everything drawn at random.
+    """
+
+    model: str
+    task: str
+    target: tuple[str, ...] = ()
+    data: str | None = None
+    text: tuple[str, ...] | None = None
+    label: str | None = None
+    search_share: float = 0.15
+    limit: int | None = None
+    max_length: int = 128
+    teacher: str | None = None
+    teacher_epochs: int = 4
+    teacher_learning_rate: float = 5e-5
+    space: str = "medium"
+    step: int = 32
+    min_layers: int | None = None
+    importance: str = "taylor"
+    strategy: str = "guided"
+    epochs: int = 3
+    learning_rate: float = 1e-4
+    batch_size: int = 32
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+    schedule: str = "linear"
+    clip: float = 1.0
+    random_nets: int = 2
+    sampling: str = "stratified"
+    temperature: float = 10.0
+    hidden: float = 0.0
+    precision: str = "auto"
+    sampler: str = "nsga2"
+    evaluations: int = 100
+    objectives: tuple[str, ...] = ("score", "macs")
+    models: int = 10
+    recover_epochs: int = 1
+    refit: bool = False
+    baselines: tuple[str, ...] = ()
+    baseline_sizes: tuple[float, ...] = (0.5, 0.25, 0.1)
+    onnx: bool = False
+    runtime: str = "torch"
+    threads: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("target", "text", "objectives", "baselines", "baseline_sizes"):
+            value = getattr(self, name)
+            if isinstance(value, list):
+                object.__setattr__(self, name, tuple(value))
+        for name, least in (
+            ("teacher_epochs", 1),
+            ("epochs", 0),
+            ("recover_epochs", 0),
+            ("batch_size", 1),
+            ("models", 1),
+            ("evaluations", 1),
+            ("random_nets", 1),
+            ("threads", 1),
+            ("step", 1),
+            ("max_length", 8),
+        ):
+            if getattr(self, name) < least:
+                raise RunError(f"{name} must be at least {least}; got {getattr(self, name)}.")
+        if not 0 < self.search_share < 1:
+            raise RunError(f"search_share must lie between 0 and 1; got {self.search_share}.")
+        for name, known in (
+            ("sampling", ("stratified", "uniform")),
+            ("runtime", ("torch", "onnx")),
+            ("schedule", ("linear", "cosine")),
+            ("precision", ("auto", "fp32", "bf16", "fp16")),
+        ):
+            if getattr(self, name) not in known:
+                raise RunError(f"{name}={getattr(self, name)!r} is not known; choose one of {', '.join(known)}.")
+        unknown = [name for name in self.baselines if name not in BASELINES]
+        if unknown:
+            raise RunError(f"baselines: {unknown} not known; choose from {', '.join(BASELINES)}.")
+        if "score" not in self.objectives or len(self.objectives) < 2:
+            raise RunError("objectives must be score and at least one cost: macs, parameters or latency.")
+        wrong = [name for name in self.objectives if name not in ("score", "macs", "parameters", "latency")]
+        if wrong:
+            raise RunError(f"objectives: {wrong} not known; choose from score, macs, parameters, latency.")
+        if self.refit and not self.recover_epochs:
+            raise RunError("refit trains the chosen models on all rows, so recover_epochs must be at least 1.")
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Settings:
+        """Settings from plain data; unknown names are refused."""
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(data) - known)
+        if unknown:
+            raise RunError(f"Unknown settings: {', '.join(unknown)}.")
+        return cls(**data)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings that make a run what it is; the others may change from call to call."""
+        return {name: value for name, value in asdict(self).items() if name not in NOT_DECIDING}
+
+    def changed(self, **changes: Any) -> Settings:
+        """A copy with some settings changed."""
+        return replace(self, **changes)
+
+    @property
+    def default_folder(self) -> Path:
+        """Where the run goes if no folder is named."""
+        return Path("runs") / Path(self.task).stem

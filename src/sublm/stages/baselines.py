@@ -1,0 +1,122 @@
+"""The plain baselines, each at its own stated training cost: prune-and-distil, layer dropping, the original in int8."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from sublm.costs import cost_model
+from sublm.spaces import Subnet
+from sublm.stages.supernet import Prepared
+from sublm.stages.teacher import TeacherResult
+from sublm.stages.workspace import Workspace
+from sublm.supernet import SuperNet
+from sublm.training import fixed
+
+
+def uniform_share(supernet: SuperNet, share: float, step: int) -> Subnet:
+    """All layers alike, with about a share of the heads and neurons: prune-and-distil's shape."""
+    shape = supernet.shape
+    heads = max(1, round(shape.heads * share))
+    neurons = min(shape.neurons, max(step, step * round(shape.neurons * share / step)))
+    return Subnet.uniform(shape, heads=heads, neurons=neurons)
+
+
+def dropped_layers(supernet: SuperNet, share: float) -> Subnet:
+    """The first layers, whole: what is left when the top layers are dropped (Sajjad et al., 2023)."""
+    return Subnet.uniform(supernet.shape, layers=max(1, round(supernet.shape.layers * share)))
+
+
+def make_baselines(work: Workspace, teacher: TeacherResult, sorted_teacher: Prepared) -> list[dict[str, Any]]:
+    """Trains and scores the baselines.
+
+    Args:
+        work: The run.
+        teacher: Cut and learned from.
+        sorted_teacher: The teacher as an untrained super-network, sorted by importance.
+
+    Returns:
+        Entries of `front.json`; the models to measure are under "model".
+    """
+    s = work.settings
+    entries: list[dict[str, Any]] = []
+    for share in s.baseline_sizes:
+        if "prune-and-distil" in s.baselines:
+            subnet = uniform_share(sorted_teacher.supernet, share, s.step)
+            entries.append(_train(work, teacher, sorted_teacher, "prune-and-distil", share, subnet))
+        if "layer-dropping" in s.baselines:
+            subnet = dropped_layers(sorted_teacher.supernet, share)
+            if all(entry.get("subnet") != subnet.to_dict() for entry in entries):
+                entries.append(_train(work, teacher, sorted_teacher, "layer-dropping", share, subnet))
+    if "original-int8" in s.baselines:
+        entries.append(_int8(work, teacher, sorted_teacher))
+    return entries
+
+
+def _train(
+    work: Workspace, teacher: TeacherResult, prepared: Prepared, kind: str, share: float, subnet: Subnet
+) -> dict[str, Any]:
+    from sublm.export import load, save
+
+    s = work.settings
+    name = f"{kind} {round(100 * share)} %"
+    path = f"baselines/{kind}-{round(100 * share)}"
+    inputs = {"subnet": subnet.to_dict(), "epochs": s.teacher_epochs, "learning_rate": s.learning_rate}
+    upstream = [stage for stage in ("teacher", "importance") if work.run.knows(stage)]
+    stage = work.run.stage(f"baseline {name}", inputs, outputs=[path], after=upstream)
+    folder = work.run.folder / path
+    if not stage.done:
+        with work.doing(stage, f"Baseline: {name} ({s.teacher_epochs} epochs)") as checkpoints:
+            model = prepared.supernet.extract(subnet)
+            result = work.train(
+                model,
+                fixed(teach="teacher" if teacher.teaches else "labels"),
+                work.options(s.teacher_epochs, s.learning_rate),
+                checkpoints,
+                teacher=teacher.model if teacher.teaches else None,
+                probe=work.probe(model),
+            )
+            stage.result["train_seconds"] = result.seconds
+            stage.result["scores"] = work.scores(model, "validation")
+            save(model.to("cpu"), folder, tokenizer=work.tokenizer, overwrite=True)
+    costs = cost_model(prepared.supernet)
+    return {
+        "name": name,
+        "kind": kind,
+        "score": stage.result["scores"][work.metric],
+        "scores": stage.result["scores"],
+        "parameters": costs.parameters(subnet),
+        "macs": costs.macs(subnet),
+        "train_seconds": stage.result["train_seconds"],
+        "subnet": subnet.to_dict(),
+        "model": load(folder),
+    }
+
+
+def _int8(work: Workspace, teacher: TeacherResult, prepared: Prepared) -> dict[str, Any]:
+    """The teacher with dynamic int8 weights in ONNX Runtime; scored there."""
+    from sublm.export import export_onnx, quantise_onnx
+    from sublm.export.onnx import predict_onnx
+    from sublm.tasks import compute_metrics
+
+    stage = work.run.stage("baseline original int8", {"runtime": "onnx"}, outputs=["baselines/int8.onnx"], after=["teacher"])
+    path = work.run.folder / "baselines" / "int8.onnx"
+    if not stage.done:
+        with work.doing(stage, "Baseline: the original in int8"), tempfile.TemporaryDirectory() as folder:
+            path.parent.mkdir(exist_ok=True)
+            export_onnx(teacher.model, Path(folder) / "original.onnx", tokenizer=work.tokenizer)
+            quantise_onnx(Path(folder) / "original.onnx", path)
+            logits = predict_onnx(path, work.encoded["validation"], pad_token_id=work.pad)
+            stage.result["scores"] = compute_metrics(logits, work.encoded["validation"].labels, work.data.task)
+    costs, largest = cost_model(prepared.supernet), prepared.supernet.largest
+    return {
+        "name": "original int8",
+        "kind": "original int8",
+        "score": stage.result["scores"][work.metric],
+        "scores": stage.result["scores"],
+        "parameters": costs.parameters(largest),
+        "macs": costs.macs(largest),
+        "train_seconds": 0.0,
+        "onnx": path,
+    }

@@ -1,0 +1,158 @@
+"""From the front to ordinary models: choose, extract, recover, save."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sublm.costs import cost_model
+from sublm.export import export_onnx, load, save
+from sublm.search import Evaluation
+from sublm.spaces import Subnet
+from sublm.stages.search import Found
+from sublm.stages.supernet import Prepared
+from sublm.stages.teacher import TeacherResult
+from sublm.stages.workspace import Workspace, spread
+from sublm.supernet import is_stock
+from sublm.training import fixed
+
+
+@dataclass
+class Point:
+    """One model of the front.
+
+    Attributes:
+        name: Such as m25: a quarter of the largest's MACs.
+        subnet: What it keeps.
+        folder: Its transformers folder.
+        stock: Whether it is of a stock transformers class.
+        search_score: On the search split, as the search found it.
+        recovered_search_score: On the search split, after recovery; what models are chosen by.
+        before: Scores on the validation split before recovery.
+        after: Scores on the validation split after it.
+        train_seconds: Time of the recovery.
+        latency: Measured, in milliseconds; filled in when all models are there.
+        onnx: Its ONNX file, if one was written.
+    """
+
+    name: str
+    subnet: Subnet
+    folder: Path
+    stock: bool
+    search_score: float
+    recovered_search_score: float
+    before: dict[str, float]
+    after: dict[str, float]
+    train_seconds: float
+    latency: dict[str, Any] | None = None
+    onnx: Path | None = None
+    costs: dict[str, float] = field(default_factory=dict)
+
+
+def choose(front: list[Evaluation], cost: str, number: int) -> list[Evaluation]:
+    """Picks evaluations spread along a cost: for each target the best score that costs no more.
+
+    Args:
+        front: The front, with finite scores.
+        cost: Name of the cost.
+        number: How many at most.
+    """
+    usable = [evaluation for evaluation in front if math.isfinite(evaluation.score)]
+    if len(usable) <= number:
+        return sorted(usable, key=lambda e: e.costs[cost])
+    chosen: dict[str, Evaluation] = {}
+    for target in spread([e.costs[cost] for e in usable], number):
+        fitting = [e for e in usable if e.costs[cost] <= target * 1.0001]
+        best = max(fitting, key=lambda e: (e.score, -e.costs[cost]))
+        chosen.setdefault(best.subnet.key, best)
+    rest = [e for e in usable if e.subnet.key not in chosen]
+    while len(chosen) < number and rest:  # two targets had the same best: fill the widest gap
+        costs = sorted(math.log(e.costs[cost]) for e in chosen.values())
+        farthest = max(rest, key=lambda e: min(abs(math.log(e.costs[cost]) - c) for c in costs))
+        chosen[farthest.subnet.key] = farthest
+        rest.remove(farthest)
+    return sorted(chosen.values(), key=lambda e: e.costs[cost])
+
+
+def names_for(work: Workspace, prepared: Prepared, chosen: list[Evaluation]) -> list[str]:
+    """A name per model: its share of the largest's MACs in percent, with a letter where two are alike."""
+    model = cost_model(prepared.supernet)
+    whole = model.macs(prepared.supernet.largest)
+    names: list[str] = []
+    for evaluation in chosen:
+        base = f"m{round(100 * model.macs(evaluation.subnet) / whole)}"
+        letters = iter("bcdefghijklmnopqrstuvwxyz")
+        name = base
+        while name in names:
+            name = base + next(letters)
+        names.append(name)
+    return names
+
+
+def make_models(work: Workspace, teacher: TeacherResult, prepared: Prepared, found: Found) -> list[Point]:
+    """Extracts, recovers, scores and saves the chosen models; each is a stage of its own."""
+    s = work.settings
+    cost = next(name for name in s.objectives if name != "score")
+    chosen = choose(found.front, cost, s.models)
+    points = []
+    for name, evaluation in zip(names_for(work, prepared, chosen), chosen, strict=True):
+        points.append(_make_model(work, teacher, prepared, evaluation, name))
+    return points
+
+
+def _make_model(
+    work: Workspace, teacher: TeacherResult, prepared: Prepared, evaluation: Evaluation, name: str
+) -> Point:
+    s, subnet = work.settings, evaluation.subnet
+    folder = work.run.folder / "models" / name
+    inputs = {
+        "subnet": subnet.to_dict(),
+        "epochs": s.recover_epochs,
+        "learning_rate": s.learning_rate,
+        "refit": s.refit,
+        "onnx": s.onnx or s.runtime == "onnx",
+    }
+    upstream = [stage for stage in ("teacher", "importance", "space", "train") if work.run.knows(stage)]
+    stage = work.run.stage(f"model {name}", inputs, outputs=[f"models/{name}"], after=upstream)
+    onnx = folder / "model.onnx" if inputs["onnx"] else None
+    if not stage.done:
+        recovers = s.recover_epochs > 0
+        with work.doing(stage, f"{'Recovering' if recovers else 'Extracting'} {name}") as checkpoints:
+            model = prepared.supernet.extract(subnet)
+            stage.result["before"] = work.scores(model, "validation")
+            if recovers:
+                # Rows of the search split are trained on in a refit, so they cannot choose the best weights.
+                result = work.train(
+                    model,
+                    fixed(teach="teacher" if teacher.teaches else "labels"),
+                    work.options(s.recover_epochs, s.learning_rate),
+                    checkpoints,
+                    teacher=teacher.model if teacher.teaches else None,
+                    split="full_train" if s.refit else "train",
+                )
+                stage.result["train_seconds"] = result.seconds
+            stage.result["after"] = work.scores(model, "validation")
+            stage.result["search"] = work.scores(model, "search")[work.metric]
+            save(model.to("cpu"), folder, tokenizer=work.tokenizer, overwrite=True)
+            if onnx is not None:
+                export_onnx(load(folder), onnx, tokenizer=work.tokenizer)
+    costs = cost_model(prepared.supernet)
+    return Point(
+        name=name,
+        subnet=subnet,
+        folder=folder,
+        stock=is_stock(prepared.supernet, subnet),
+        search_score=evaluation.score,
+        recovered_search_score=stage.result["search"],
+        before=stage.result["before"],
+        after=stage.result["after"],
+        train_seconds=stage.result.get("train_seconds", 0.0),
+        onnx=onnx,
+        costs={
+            "macs": costs.macs(subnet),
+            "parameters": costs.parameters(subnet),
+            "parameters_without_embeddings": costs.parameters(subnet, embeddings=False),
+        },
+    )

@@ -1,0 +1,89 @@
+"""The plan of a run: what each stage will do and about how long it takes, from one timed step."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+import torch
+
+from sublm.costs import cost_model
+from sublm.spaces import StratifiedSampler
+from sublm.stages.supernet import make_space
+from sublm.stages.workspace import Workspace
+from sublm.supernet import SuperNet
+from sublm.tasks import build_model, predict
+
+BACKWARD = 2.0
+"""A backward pass costs about two forward passes."""
+
+
+def make_plan(work: Workspace) -> dict[str, Any]:
+    """Stages with their work and an estimate of their time on this machine.
+
+    Times follow from the time of a forward pass over some rows, and from the closed form of the MACs; they are
+    estimates, good to a factor of about two.
+    """
+    s = work.settings
+    model, trained = build_model(s.model, work.data.task, seed=s.seed)
+    supernet = SuperNet(model)
+    space = make_space(work, supernet, None, write=False)  # the order of the layers needs the importance
+    costs = cost_model(supernet)
+    whole = costs.macs(supernet.largest)
+    row = _seconds_per_row(work, supernet.model)
+    rows, search_rows = len(work.encoded["train"]), len(work.encoded["search"])
+    step_rows = rows * (1 + BACKWARD) * row
+    sampler = StratifiedSampler(space, costs.macs)
+    rng = random.Random(s.seed)
+    mean = sum(costs.macs(sampler.sample(rng)) for _ in range(100)) / 100 / whole
+    smallest = costs.macs(space.smallest) / whole
+    per_step = {
+        "standard": 1.0,
+        "guided": smallest + s.random_nets * mean,
+        "random": s.random_nets * mean,
+        "random_linear": (1 + s.random_nets * mean) / 2,
+        "sandwich": 1 + smallest + s.random_nets * mean,
+        "one_shot": 1 + smallest + s.random_nets * mean,
+        "kd": (1 + 1 / 3 + s.random_nets * mean) / 2,
+    }.get(s.strategy, 1 + s.random_nets * mean)
+    stages: list[dict[str, Any]] = []
+
+    def add(name: str, what: str, seconds: float) -> None:
+        stages.append({"name": name, "work": what, "seconds": round(seconds, 1)})
+
+    if s.teacher is None and not trained:
+        add("teacher", f"{s.teacher_epochs} epochs of fine-tuning", s.teacher_epochs * step_rows)
+    if s.epochs:
+        add("train", f"{s.epochs} epochs of {s.strategy} ({per_step:.2f} full passes a step)", s.epochs * per_step * step_rows)
+    add("search", f"{s.evaluations} sub-networks on {search_rows} rows", s.evaluations * mean * search_rows * row)
+    if s.recover_epochs:
+        share = mean * s.models * s.recover_epochs
+        add("recover", f"{s.models} models, {s.recover_epochs} epochs each", share * step_rows)
+    for kind in s.baselines:
+        if kind != "original-int8":
+            seconds = s.teacher_epochs * sum(s.baseline_sizes) * step_rows
+            add(f"baseline {kind}", f"{len(s.baseline_sizes)} sizes, {s.teacher_epochs} epochs each", seconds)
+    return {
+        "model": s.model,
+        "task": work.data.task.name,
+        "rows": {name: len(encoded) for name, encoded in work.encoded.items() if name != "full_train"},
+        "space": {"name": space.name, "size": space.size if space.size < 10**15 else f"{space.size:.3e}"},
+        "parameters": costs.parameters(supernet.largest),
+        "macs": whole,
+        "smallest_macs": costs.macs(space.smallest),
+        "stages": stages,
+        "seconds": round(sum(stage["seconds"] for stage in stages), 1),
+        "plain_fine_tunings": round(sum(e["seconds"] for e in stages) / (s.teacher_epochs * step_rows), 2),
+    }
+
+
+def _seconds_per_row(work: Workspace, model: Any) -> float:
+    """Time of a forward pass over one row of average length, in the precision of the search."""
+    rows = work.encoded["search"].select(range(min(64, len(work.encoded["search"]))))
+    predict(model, rows, precision=work.precision)  # warm-up
+    began = time.perf_counter()
+    predict(model, rows, precision=work.precision)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return (time.perf_counter() - began) / len(rows)

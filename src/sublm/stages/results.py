@@ -1,0 +1,205 @@
+"""What a run ends with: measured latencies, the chosen model, `front.json`, cards and the report."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sublm import __version__
+from sublm.costs import Latency, cost_model, measure_latency
+from sublm.report import write_report
+from sublm.run import write_json
+from sublm.search import Constraint
+from sublm.stages.models import Point
+from sublm.stages.search import Found, latency_options
+from sublm.stages.supernet import Prepared
+from sublm.stages.teacher import TeacherResult
+from sublm.stages.workspace import Workspace
+
+KEEP = 0.99
+"""Without a target, the smallest model that keeps this share of the original's score is chosen."""
+
+
+def measure(
+    work: Workspace, teacher: TeacherResult, points: list[Point], baselines: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Measures the original, the models and the baselines, in turns; fills in the points' latencies.
+
+    Returns:
+        The original's latency.
+    """
+    from sublm.export import export_onnx, load
+
+    options = latency_options(work)
+    runtime = options["runtime"]
+    inputs = options | {"models": [p.name for p in points], "baselines": [b["name"] for b in baselines]}
+    stage = work.run.stage("measure", inputs)
+    if not stage.done:
+        with work.doing(stage, f"Measuring latency ({runtime}, {options['threads']} thread(s))") as folder:
+            candidates: dict[str, Any] = {}
+            folder.mkdir(parents=True, exist_ok=True)
+
+            def candidate(name: str, model: Any) -> Any:
+                if runtime == "torch":
+                    return model
+                path = folder / f"{len(candidates)}.onnx"
+                export_onnx(model, path)
+                return path
+
+            candidates["original"] = candidate("original", teacher.model)
+            for point in points:
+                candidates[point.name] = point.onnx if runtime == "onnx" else load(point.folder)
+            for entry in baselines:
+                if "model" in entry:
+                    candidates[entry["name"]] = candidate(entry["name"], entry["model"])
+                elif runtime == "onnx":
+                    candidates[entry["name"]] = entry["onnx"]
+            found = measure_latency(candidates, rounds=15, budget_s=90.0, **options)
+            stage.result |= {name: _milliseconds(latency) for name, latency in found.items()}
+    for point in points:
+        point.latency = stage.result[point.name]
+    for entry in baselines:
+        entry["latency_ms"] = stage.result.get(entry["name"])
+    return stage.result["original"]
+
+
+def _milliseconds(latency: Latency) -> dict[str, float]:
+    return {
+        "minimum": round(latency.minimum, 4),
+        "median": round(latency.median, 4),
+        "spread": round(latency.spread, 4),
+    }
+
+
+def decide(
+    work: Workspace, points: list[Point], constraints: tuple[Constraint, ...], teacher_search: float | None
+) -> tuple[Point | None, str]:
+    """Which model to take, by its score on the search split after recovery; never by the reported split.
+
+    Returns:
+        The model and the reason; None if a measured latency breaks every promise.
+    """
+    metric = work.metric
+
+    def cost(point: Point, name: str) -> float:
+        if name == "latency":
+            return float(point.latency["minimum"]) if point.latency else math.inf
+        return point.costs[name]
+
+    scored = [p for p in points if math.isfinite(p.recovered_search_score)]
+    if not scored:
+        return None, "No model has a score."
+    if constraints:
+        wanted = " and ".join(work.settings.target)
+        meeting = [p for p in scored if all(cost(p, c.cost) <= c.limit for c in constraints)]
+        if not meeting:
+            nearest = min(scored, key=lambda p: max(cost(p, c.cost) / c.limit for c in constraints))
+            said = ", ".join(f"{c.cost} {cost(nearest, c.cost):.4g} (limit {c.limit:.4g})" for c in constraints)
+            return nearest, (
+                f"None meets {wanted} when measured; {nearest.name} comes nearest: {said}. "
+                "Ask for a little less, or search again with a lower target."
+            )
+        best = max(meeting, key=lambda p: p.recovered_search_score)
+        return best, f"Best {metric} on the search split among the {len(meeting)} models that meet {wanted}."
+    reference = teacher_search if teacher_search is not None else max(p.recovered_search_score for p in scored)
+    keeping = [p for p in scored if p.recovered_search_score >= KEEP * reference]
+    if keeping:
+        best = min(keeping, key=lambda p: p.costs["macs"])
+        return best, f"Smallest model that keeps {KEEP:.0%} of the original's {metric} on the search split."
+    best = max(scored, key=lambda p: p.recovered_search_score)
+    return best, f"No model keeps {KEEP:.0%} of the original's {metric}; this one has the best on the search split."
+
+
+def build_front(
+    work: Workspace,
+    teacher: TeacherResult,
+    prepared: Prepared,
+    found: Found,
+    points: list[Point],
+    baselines: list[dict[str, Any]],
+    original_latency: dict[str, Any],
+) -> dict[str, Any]:
+    """Everything a reader of the run wants to know, as plain data."""
+    s, data = work.settings, work.data
+    scores = work.run.result("teacher") if work.run.knows("teacher") else {}
+    validation = scores.get("validation") or work.scores(teacher.model, "validation")
+    costs, largest = cost_model(prepared.supernet), prepared.supernet.largest
+    chosen, why = decide(work, points, found.constraints, scores.get("search", {}).get(work.metric))
+    options = latency_options(work)
+    on_front = {evaluation.number for evaluation in found.front}
+    return {
+        "schema": 1,
+        "sublm": __version__,
+        "task": {
+            "name": data.task.name,
+            "metric": work.metric,
+            "kind": data.task.kind,
+            "split": "validation",
+            "examples": len(data.validation),
+            "search_examples": len(data.search),
+            "train_examples": len(data.train),
+            "notes": list(data.notes),
+        },
+        "model": s.model,
+        "teacher": {
+            "score": validation[work.metric],
+            "scores": validation,
+            "parameters": costs.parameters(largest),
+            "parameters_without_embeddings": costs.parameters(largest, embeddings=False),
+            "macs": costs.macs(largest),
+            "latency_ms": original_latency,
+            "train_seconds": teacher.seconds,
+            "subnet": largest.to_dict(),
+        },
+        "shape": {
+            "layers": prepared.supernet.shape.layers,
+            "heads": prepared.supernet.shape.heads,
+            "neurons": prepared.supernet.shape.neurons,
+            "hidden": prepared.supernet.shape.hidden,
+        },
+        "target": list(s.target),
+        "chosen": chosen.name if chosen else None,
+        "why": why,
+        "points": [
+            {
+                "name": p.name,
+                "subnet": p.subnet.to_dict(),
+                "stock": p.stock,
+                "search_score": p.search_score,
+                "search_score_after": p.recovered_search_score,
+                "score_before": p.before[work.metric],
+                "score": p.after[work.metric],
+                "scores": p.after,
+                **p.costs,
+                "latency_ms": p.latency,
+                "train_seconds": p.train_seconds,
+                "folder": str(p.folder.relative_to(work.run.folder)),
+                "onnx": str(p.onnx.relative_to(work.run.folder)) if p.onnx else None,
+            }
+            for p in points
+        ],
+        "evaluations": [
+            {
+                "number": e.number,
+                "score": e.score if math.isfinite(e.score) else None,
+                **{name: value for name, value in e.costs.items() if name != "latency"},
+                **({"latency": e.costs["latency"]} if "latency" in e.costs else {}),
+                "on_front": e.number in on_front,
+            }
+            for e in found.evaluations
+        ],
+        "baselines": [{k: v for k, v in b.items() if k not in ("model", "onnx")} for b in baselines],
+        "predictor": {"error": found.predictor.error, "tau": found.predictor.tau} if found.predictor else None,
+        "stages": work.run.seconds(),
+        "machine": work.run.machine,
+        "latency": options | {"length": "the task's own", "lengths": list(options["length"])},
+        "seed": s.seed,
+        "settings": s.to_dict(),
+    }
+
+
+def write_results(work: Workspace, front: dict[str, Any]) -> None:
+    """Writes `front.json`, a card per model, and the report."""
+    with work.progress.stage("Writing the report"):
+        write_json(work.run.folder / "front.json", front)
+        write_report(front, work.run.folder)

@@ -1,0 +1,157 @@
+"""The search over the trained super-network, on the search split."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sublm.costs import LatencyPredictor, cost_model, fit_latency, representative_lengths
+from sublm.run import Stage, fingerprint, read_json, write_json
+from sublm.search import Constraint, Evaluation, check_constraints, parse_targets, search
+from sublm.spaces import StratifiedSampler, Subnet
+from sublm.stages.supernet import Prepared, family
+from sublm.stages.workspace import Workspace
+
+LATENCY_SAMPLES = 24
+SEED_SHARES = (0.75, 0.5, 0.33, 0.25, 0.15, 0.1)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the search gives.
+
+    Attributes:
+        evaluations: Every evaluation.
+        front: Those that no other beats.
+        constraints: The targets as limits.
+        predictor: Of latency, if it was asked for.
+    """
+
+    evaluations: list[Evaluation]
+    front: list[Evaluation]
+    constraints: tuple[Constraint, ...]
+    predictor: LatencyPredictor | None
+
+
+def wants_latency(work: Workspace) -> bool:
+    """Whether the search needs latencies."""
+    texts = " ".join(work.settings.target)
+    return "latency" in work.settings.objectives or "latency" in texts or "speedup" in texts
+
+
+def latency_options(work: Workspace) -> dict[str, Any]:
+    """How latency is measured in this run: the lengths are those of the task's own validation texts."""
+    s = work.settings
+    lengths = representative_lengths(work.encoded["validation"].lengths.tolist(), samples=8)
+    return {"runtime": s.runtime, "threads": s.threads, "length": lengths, "batch": 1, "seed": s.seed}
+
+
+def costs_of(
+    work: Workspace, prepared: Prepared, predictor: LatencyPredictor | None
+) -> dict[str, Callable[[Subnet], float]]:
+    """Every cost by name."""
+    model = cost_model(prepared.supernet)
+    costs: dict[str, Callable[[Subnet], float]] = {"macs": model.macs, "parameters": model.parameters}
+    if predictor is not None:
+        costs["latency"] = predictor
+    return costs
+
+
+def fit_predictor(work: Workspace, prepared: Prepared) -> LatencyPredictor | None:
+    """Measures some tens of sub-networks and fits a latency predictor; only when latency is asked for."""
+    if not wants_latency(work):
+        return None
+    options = latency_options(work)
+    stage = work.run.stage("latency", options | {"samples": LATENCY_SAMPLES}, outputs=["latency.json"], after=["space"])
+    path = work.run.folder / "latency.json"
+    if not stage.done:
+        with work.doing(stage, f"Measuring the latency of {LATENCY_SAMPLES} sub-networks") as folder:
+            sampler = StratifiedSampler(prepared.space, cost_model(prepared.supernet).macs, bins=LATENCY_SAMPLES)
+            values = sampler.spread(LATENCY_SAMPLES, random.Random(work.settings.seed))
+            subnets = list(dict.fromkeys(prepared.space.decode(value) for value in values))
+            prepare = None
+            if work.settings.runtime == "onnx":
+                folder.mkdir(parents=True, exist_ok=True)
+                prepare = _onnx_writer(folder)
+            predictor = fit_latency(prepared.supernet, subnets, prepare=prepare, rounds=12, **options)
+            stage.result |= {"error": predictor.error, "tau": predictor.tau}
+            write_json(path, predictor.to_dict())
+    predictor = LatencyPredictor.from_dict(read_json(path))
+    work.progress.message(f"Latency is predicted with a held-out error of {predictor.error:.1%} (tau {predictor.tau:.2f})")
+    return predictor
+
+
+def check_target(
+    work: Workspace, prepared: Prepared, predictor: LatencyPredictor | None
+) -> tuple[Constraint, ...]:
+    """Reads the targets and makes sure that something meets them, before any training if latency is not among them."""
+    costs = costs_of(work, prepared, predictor)
+    whole = {name: cost(prepared.supernet.largest) for name, cost in costs.items()}
+    constraints = parse_targets(work.settings.target, whole)
+    check_constraints(prepared.space, constraints, costs)
+    return constraints
+
+
+def search_subnets(
+    work: Workspace, prepared: Prepared, predictor: LatencyPredictor | None, constraints: tuple[Constraint, ...]
+) -> Found:
+    """Searches; every evaluation is on disk at once, and an interrupted search goes on."""
+    s, supernet = work.settings, prepared.supernet
+    inputs = {
+        "sampler": s.sampler,
+        "objectives": s.objectives,
+        "constraints": [str(constraint) for constraint in constraints],
+        "seed": s.seed,
+        "precision": work.precision,
+        "predictor": fingerprint(predictor.to_dict()) if predictor else None,
+    }
+    stage: Stage = work.run.stage("search", inputs | {"evaluations": s.evaluations}, outputs=["search"])
+
+    def evaluate(subnet: Subnet) -> dict[str, float]:
+        supernet.activate(subnet)
+        scores = work.scores(supernet.model, "search", precision=work.precision)
+        return {"score": scores[work.metric], **scores}
+
+    def show(evaluation: Evaluation) -> None:
+        work.progress.update(evaluation.number + 1, s.evaluations, score=evaluation.score)
+
+    def run_search() -> Any:
+        return search(
+            prepared.space,
+            evaluate,
+            costs_of(work, prepared, predictor),
+            objectives=s.objectives,
+            constraints=constraints,
+            sampler=s.sampler,
+            evaluations=s.evaluations,
+            seed=s.seed,
+            seeds=family(work, prepared, SEED_SHARES),
+            folder=work.run.folder / "search",
+            progress=show,
+        )
+
+    if stage.done:
+        result = run_search()  # reads the log; nothing is left to evaluate
+    else:
+        with work.doing(stage, f"Searching ({s.sampler}, {s.evaluations} sub-networks)"):
+            result = run_search()
+    supernet.activate(supernet.largest)
+    return Found(result.evaluations, result.front, constraints, predictor)
+
+
+def _onnx_writer(folder: Any) -> Callable[[Any], Any]:
+    """Writes each extracted model as ONNX and gives its path."""
+    from itertools import count
+
+    from sublm.export import export_onnx
+
+    numbers = count()
+
+    def write(model: Any) -> Any:
+        path = folder / f"{next(numbers)}.onnx"
+        export_onnx(model, path)
+        return path
+
+    return write

@@ -1,0 +1,175 @@
+"""From the teacher to a trained super-network: importance, order, space, training."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+
+from sublm.costs import cost_model
+from sublm.errors import RunError
+from sublm.importance import Importance, compute_importance
+from sublm.run import fingerprint, read_json, write_json
+from sublm.spaces import SPACES, SearchSpace, StratifiedSampler
+from sublm.stages.teacher import TeacherResult
+from sublm.stages.workspace import Workspace
+from sublm.supernet import SuperNet
+from sublm.training import STRATEGIES
+
+IMPORTANCE_BATCHES = 32
+"""Enough for the order to settle: on STS-B the scores of 16 and of 64 batches give the same front."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A super-network ready to be trained or searched.
+
+    Attributes:
+        supernet: Sorted by importance, with the trained weights after `train_supernet`.
+        importance: Scores in the sorted order; None if units were left as they are.
+        space: Where to search.
+    """
+
+    supernet: SuperNet
+    importance: Importance | None
+    space: SearchSpace
+
+
+def score_units(work: Workspace, teacher: TeacherResult, supernet: SuperNet) -> Importance | None:
+    """Scores the teacher's units on a few training batches."""
+    method = work.settings.importance
+    if method == "none":
+        return None
+    inputs = {"method": method, "batches": IMPORTANCE_BATCHES, "batch_size": work.settings.batch_size}
+    outputs = ["importance.safetensors", "importance.json"]
+    stage = work.run.stage("importance", inputs | {"seed": work.settings.seed}, outputs=outputs)
+    if not stage.done:
+        with work.doing(stage, f"Scoring units ({method})"):
+            batches = islice(work.batches()(0), IMPORTANCE_BATCHES)
+            inputs_only = ({k: v for k, v in batch.items() if k != "index"} for batch in batches)
+            compute_importance(supernet, method, inputs_only).save(work.run.folder)
+    return Importance.load(work.run.folder)
+
+
+def make_space(
+    work: Workspace, supernet: SuperNet, importance: Importance | None, *, write: bool = True
+) -> SearchSpace:
+    """The search space by name, or from a file; written to `space.json` unless only a plan is wanted."""
+    s = work.settings
+    path = Path(s.space)
+    if path.suffix == ".json":
+        space = SearchSpace.from_dict(read_json(path))
+        if space.shape != supernet.shape:
+            raise RunError(f"{path} belongs to a model of shape {space.shape}; this one has {supernet.shape}.")
+    elif s.space not in SPACES:
+        raise RunError(f"space={s.space!r} is not known; choose {', '.join(sorted(SPACES))}, or give a space.json.")
+    else:
+        options: dict[str, Any] = {"step": s.step}
+        if s.space == "small":
+            least = -(-2 * supernet.shape.layers // 3) if s.min_layers is None else s.min_layers
+            options["min_layers"] = min(least, supernet.shape.layers)
+            if importance is not None:
+                options["layer_order"] = importance.layer_order()
+        elif s.space == "medium":
+            # A half-layer that is left out is lost to all: at least one head and one block of neurons stay.
+            options |= {"min_heads": 1, "min_neurons": s.step}
+        space = SPACES[s.space](supernet, **options)
+    if not write:
+        return space
+    data = space.to_dict()
+    stage = work.run.stage("space", {"space": data}, outputs=["space.json"])
+    if not stage.done:
+        with work.doing(stage, f"Writing the search space ({space.name}, {space.size:.3g} settings)"):
+            write_json(work.run.folder / "space.json", data)
+    return space
+
+
+def prepare_supernet(work: Workspace, teacher: TeacherResult) -> Prepared:
+    """Makes the teacher's copy elastic, sorts its units and defines the space."""
+    supernet = SuperNet(copy.deepcopy(teacher.model))
+    importance = score_units(work, teacher, supernet)
+    if importance is not None:
+        importance = supernet.reorder(importance)
+    return Prepared(supernet, importance, make_space(work, supernet, importance))
+
+
+def train_supernet(work: Workspace, teacher: TeacherResult, prepared: Prepared) -> None:
+    """Trains the super-network in place; its weights are kept in `supernet/`."""
+    s, supernet, space = work.settings, prepared.supernet, prepared.space
+    if not s.epochs:
+        return
+    if s.strategy not in STRATEGIES:
+        raise RunError(f"strategy={s.strategy!r} is not known; choose one of {', '.join(sorted(STRATEGIES))}.")
+    inputs = {
+        "strategy": s.strategy,
+        "epochs": s.epochs,
+        "learning_rate": s.learning_rate,
+        "random_nets": s.random_nets,
+        "sampling": s.sampling,
+        "temperature": s.temperature,
+        "hidden": s.hidden,
+        "optimizer": [s.weight_decay, s.warmup, s.schedule, s.clip, s.precision, s.batch_size],
+        "teacher": teacher.teaches,
+        "seed": s.seed,
+    }
+    stage = work.run.stage("train", inputs, outputs=["supernet"])
+    path = work.run.folder / "supernet" / "model.safetensors"
+    if not stage.done:
+        with work.doing(stage, f"Training the super-network ({s.strategy}, {s.epochs} epochs)") as checkpoints:
+            model = cost_model(supernet)
+            options: dict[str, Any] = {"teach": "teacher" if teacher.teaches else "labels"}
+            if s.strategy != "standard":
+                sampler = StratifiedSampler(space, model.macs).sample if s.sampling == "stratified" else space.sample
+                options |= {"random_nets": s.random_nets, "sampler": sampler}
+            strategy = STRATEGIES[s.strategy](space, **options)
+            result = work.train(
+                supernet,
+                strategy,
+                work.options(s.epochs, s.learning_rate),
+                checkpoints,
+                teacher=teacher.model if teacher.teaches else None,
+                probe=_probe(work, prepared),
+            )
+            stage.result |= {"train_seconds": result.seconds, "steps": result.steps, "best_step": result.best_step}
+            path.parent.mkdir(exist_ok=True)
+            weights = {name: tensor.contiguous().clone() for name, tensor in supernet.model.state_dict().items()}
+            save_file(weights, path)
+            write_json(path.with_name("weights.json"), {"space": fingerprint(space.to_dict())})
+    supernet.model.load_state_dict(load_file(path))
+    supernet.activate(supernet.largest)
+
+
+def _probe(work: Workspace, prepared: Prepared) -> Any:
+    """Mean search score of a few sub-networks across the sizes; the best weights are those that serve them all."""
+    supernet = prepared.supernet
+    probes = family(work, prepared, (0.5, 0.25, 0.1))
+
+    def score() -> float:
+        found = []
+        for subnet in probes:
+            supernet.activate(subnet)
+            value = work.scores(supernet.model, "search", precision=work.precision)[work.metric]
+            found.append(value if value == value else 0.0)
+        return sum(found) / len(found)
+
+    return score
+
+
+def family(work: Workspace, prepared: Prepared, shares: tuple[float, ...]) -> list[Any]:
+    """Sub-networks of the space at shares of the largest's MACs: good first guesses, and probes of a training."""
+    import random
+
+    model = cost_model(prepared.supernet)
+    whole, least = model.macs(prepared.supernet.largest), model.macs(prepared.space.smallest)
+    rng = random.Random(work.settings.seed)
+    found = []
+    for share in shares:
+        target = max(share * whole, least * 1.02)
+        sampler = StratifiedSampler(prepared.space, model.macs, bins=1, low=least, high=target)
+        near = max((sampler.sample(rng) for _ in range(64)), key=model.macs)
+        found.append(near)
+    return found

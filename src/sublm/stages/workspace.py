@@ -1,0 +1,233 @@
+"""What the stages of a run share: settings, data, tokenizer, scoring, training folders."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from sublm.errors import DataError
+from sublm.progress import Progress
+from sublm.run import Run, Stage, file_fingerprint, fingerprint
+from sublm.settings import Settings
+from sublm.tasks import (
+    Encoded,
+    TaskData,
+    build_model,
+    count_batches,
+    encode,
+    evaluate,
+    load_task,
+    load_tokenizer,
+    training_batches,
+)
+from sublm.training import Distillation, Strategy, TrainOptions, TrainResult, train
+
+
+@dataclass
+class Workspace:
+    """The open run with everything its stages read.
+
+    Attributes:
+        settings: What the user decided.
+        run: The run directory, open.
+        progress: Where to say how far the work is.
+        data: The task's examples.
+        tokenizer: The model's tokenizer.
+        encoded: Split -> tokenised rows: "train", "search", "validation", "full_train" and the task's extra splits.
+        model_fingerprint: Of the model's files.
+        precision: Precision of evaluations during the search ("fp32" or "bf16").
+    """
+
+    settings: Settings
+    run: Run
+    progress: Progress
+    data: TaskData
+    tokenizer: Any
+    encoded: dict[str, Encoded]
+    model_fingerprint: str
+    precision: str
+
+    @property
+    def metric(self) -> str:
+        """Name of the primary metric."""
+        return self.data.task.metric
+
+    @property
+    def pad(self) -> int:
+        """Token that fills shorter rows."""
+        return int(self.tokenizer.pad_token_id or 0)
+
+    def batches(self, split: str = "train") -> Callable[[int], Iterator[dict[str, Tensor]]]:
+        """Epoch -> its batches of a split."""
+        encoded, settings = self.encoded[split], self.settings
+        return lambda epoch: training_batches(
+            encoded, settings.batch_size, seed=settings.seed, epoch=epoch, pad_token_id=self.pad
+        )
+
+    def steps_per_epoch(self, split: str = "train") -> int:
+        """Batches of one epoch."""
+        return count_batches(self.encoded[split], self.settings.batch_size)
+
+    def scores(self, model: Any, split: str, *, precision: str = "fp32") -> dict[str, float]:
+        """Every metric of the task on a split; for validation, the extra splits too (`metric@split`)."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a collapsed sub-network predicts one value; its score is NaN
+            found = evaluate(model, self.encoded[split], self.data.task, precision=precision)
+            if split == "validation":
+                for name in self.data.extra:
+                    extra = evaluate(model, self.encoded[name], self.data.task, precision=precision)
+                    found |= {f"{metric}@{name}": value for metric, value in extra.items()}
+        return found
+
+    def probe(self, model: Any) -> Callable[[], float]:
+        """Scores a model on the search split; used to keep the best weights of a training."""
+        return lambda: self.scores(model, "search", precision=self.precision)[self.metric]
+
+    def options(self, epochs: int, learning_rate: float) -> TrainOptions:
+        """Options of one training."""
+        s = self.settings
+        return TrainOptions(
+            epochs=epochs,
+            learning_rate=learning_rate,
+            batch_size=s.batch_size,
+            weight_decay=s.weight_decay,
+            warmup=s.warmup,
+            schedule=s.schedule,
+            clip=s.clip,
+            precision=s.precision,
+            seed=s.seed,
+        )
+
+    def distillation(self) -> Distillation:
+        """How students learn from teachers."""
+        return Distillation(temperature=self.settings.temperature, hidden=self.settings.hidden)
+
+    def train(
+        self,
+        network: Any,
+        strategy: Strategy,
+        options: TrainOptions,
+        folder: Path,
+        *,
+        teacher: nn.Module | None = None,
+        probe: Callable[[], float] | None = None,
+        split: str = "train",
+    ) -> TrainResult:
+        """Trains with the run's data; resumes from `folder`."""
+
+        def show(step: int, steps: int, loss: float, rate: float) -> None:
+            self.progress.update(step, steps, loss=loss)
+
+        return train(
+            network,
+            self.batches(split),
+            strategy,
+            options,
+            steps_per_epoch=self.steps_per_epoch(split),
+            kind=self.data.task.kind,  # type: ignore[arg-type]
+            distillation=self.distillation(),
+            teacher=teacher,
+            probe=probe,
+            folder=folder,
+            identity={"data": self.data.fingerprint, "split": split},
+            progress=show,
+        )
+
+    @contextmanager
+    def doing(self, stage: Stage, title: str) -> Iterator[Path]:
+        """Does a stage that is not done; gives a folder for checkpoints that is gone afterwards."""
+        folder = self.run.folder / "training" / stage.name.replace(" ", "-")
+        if not stage.cut_off:
+            shutil.rmtree(folder, ignore_errors=True)
+        if stage.changed:
+            self.progress.message(f"{title} again: {'; '.join(stage.changed)}")
+        with self.run.working(stage), self.progress.stage(title):
+            yield folder
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def open_workspace(settings: Settings, run: Run, progress: Progress) -> Workspace:
+    """Loads and checks everything a run needs, before any long work.
+
+    Raises:
+        DataError: If the task or the tokenizer cannot be used.
+        UnsupportedModelError: If the model cannot be made elastic.
+    """
+    from sublm.supernet.layout import find_layout
+
+    with progress.stage("Reading the task and the model"):
+        data = load_task(
+            settings.task,
+            data=settings.data,
+            text=settings.text,
+            label=settings.label,
+            search_share=settings.search_share,
+            seed=settings.seed,
+            limit=settings.limit,
+        )
+        for note in data.notes:
+            progress.message(note)
+        tokenizer = load_tokenizer(settings.model)
+        model, _ = build_model(settings.model, data.task, seed=settings.seed)
+        find_layout(model)
+        _check_vocabulary(tokenizer, model)
+        splits = {**data.splits, "full_train": data.full_train}
+        encoded = {
+            name: encode(examples, data.task, tokenizer, settings.max_length) for name, examples in splits.items()
+        }
+        work = Workspace(
+            settings=settings,
+            run=run,
+            progress=progress,
+            data=data,
+            tokenizer=tokenizer,
+            encoded=encoded,
+            model_fingerprint=fingerprint_model(settings.model),
+            precision=evaluation_precision(settings.precision),
+        )
+        # One evaluation batch: what is wrong with model and data together shows now, not after the training.
+        evaluate(model, encoded["search"].select(range(min(16, len(encoded["search"])))), data.task)
+    return work
+
+
+def evaluation_precision(precision: str) -> str:
+    """The precision of the search's evaluations: that of the training, which "auto" finds out."""
+    import torch
+
+    from sublm.training.precision import choose_precision
+
+    chosen = choose_precision(precision, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    return "fp32" if chosen == "fp16" else chosen
+
+
+def fingerprint_model(name: str) -> str:
+    """Fingerprint of a model's folder, or of its name on the hub."""
+    folder = Path(name)
+    if not folder.is_dir():
+        return fingerprint({"hub": name})
+    files = sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".bin", ".txt", ".model"))
+    return fingerprint({path.name: file_fingerprint(path) for path in files})
+
+
+def _check_vocabulary(tokenizer: Any, model: Any) -> None:
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise DataError(
+            f"The tokenizer knows {len(tokenizer)} tokens, the model {rows}: they do not belong together. "
+            "Save the model's own tokenizer beside it."
+        )
+
+
+def spread(costs: Sequence[float], number: int) -> list[float]:
+    """Targets from the smallest to the largest cost, evenly spaced on a logarithmic scale."""
+    low, high = min(costs), max(costs)
+    if number == 1 or low == high:
+        return [high]
+    return [low * (high / low) ** (i / (number - 1)) for i in range(number)]

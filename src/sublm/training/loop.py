@@ -1,0 +1,410 @@
+"""The training loop: super-networks and plain models, one process or several, any precision, resumable."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor, nn
+
+from sublm.errors import TrainingError
+from sublm.training import checkpoints
+from sublm.training.distillation import Distillation, Kind
+from sublm.training.distributed import sum_gradients
+from sublm.training.optimizer import build_optimizer, schedule_factor
+from sublm.training.options import Progress, Record, TrainOptions, TrainResult
+from sublm.training.precision import Precision, open_accelerator
+from sublm.training.step import Elastic, Stepper
+from sublm.training.strategies import Draw, Strategy
+from sublm.training.teacher import Teacher
+
+Batches = Callable[[int], Iterable[dict[str, Tensor]]]
+"""Gives the batches of an epoch (from 0): always the same for the same epoch. Each has the model's inputs,
+"labels", and "index", the row numbers, [rows]."""
+
+
+def train(
+    network: Elastic | nn.Module,
+    batches: Batches,
+    strategy: Strategy,
+    options: TrainOptions | None = None,
+    *,
+    steps_per_epoch: int,
+    kind: Kind = "classification",
+    distillation: Distillation | None = None,
+    teacher: nn.Module | None = None,
+    probe: Callable[[], float] | None = None,
+    folder: Path | str | None = None,
+    identity: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> TrainResult:
+    """Trains a super-network or a plain model, in place.
+
+    Before the long work one step is tried and undone. With a folder the training can be killed at any moment: the
+    same call goes on from the last checkpoint and ends in the same weights. The model ends on the training's device,
+    in evaluation mode, with the weights of the best probe, and with the sub-network active that was before; Python's,
+    NumPy's and torch's global random states are left as they were.
+
+    Args:
+        network: A SuperNet, or any transformers model with a head.
+        batches: Gives the batches of an epoch.
+        strategy: Which sub-networks a step trains; `fixed()` for a plain model.
+        options: Settings.
+        steps_per_epoch: Batches that `batches` gives per epoch.
+        kind: Kind of the task, which decides the loss.
+        distillation: How students learn from a teacher or in place.
+        teacher: The outside teacher, for draws that learn from one.
+        probe: Scores the network as it is, higher is better; the best weights are kept. Without one, the last are.
+        folder: Where checkpoints go; None keeps none.
+        identity: What else must be the same when the training is gone on with, such as the fingerprint of the data.
+        progress: Called every `options.log_every` steps.
+
+    Raises:
+        TrainingError: If the trial step fails, or the loss is not a finite number.
+        RunError: If the folder holds a checkpoint of another training.
+    """
+    options = options or TrainOptions()
+    before = checkpoints.random_state()
+    with open_accelerator(options) as (accelerator, precision):
+        training = _Training(
+            network=network,
+            batches=batches,
+            strategy=strategy,
+            options=options,
+            accelerator=accelerator,
+            precision=precision,
+            batches_per_epoch=steps_per_epoch,
+            kind=kind,
+            distillation=distillation or Distillation(),
+            teacher=teacher,
+            probe=probe,
+            folder=Path(folder) if folder is not None else None,
+            identity=identity or {},
+            progress=progress,
+        )
+        try:
+            return training.run()
+        finally:
+            training.close()
+            checkpoints.restore_random_state(before)
+
+
+class _Training:
+    """One call of `train`: what it was given, and how far it is."""
+
+    def __init__(
+        self,
+        *,
+        network: Elastic | nn.Module,
+        batches: Batches,
+        strategy: Strategy,
+        options: TrainOptions,
+        accelerator: Accelerator,
+        precision: Precision,
+        batches_per_epoch: int,
+        kind: Kind,
+        distillation: Distillation,
+        teacher: nn.Module | None,
+        probe: Callable[[], float] | None,
+        folder: Path | None,
+        identity: Mapping[str, Any],
+        progress: Progress | None,
+    ) -> None:
+        if batches_per_epoch < 1:
+            raise TrainingError(
+                f"steps_per_epoch must be at least 1, got {batches_per_epoch}: is the training data empty?"
+            )
+        self.elastic: Elastic | None = None if isinstance(network, nn.Module) else network
+        self.model: nn.Module = network if isinstance(network, nn.Module) else network.model
+        if teacher is self.model:
+            raise TrainingError("The teacher is the model that is trained; pass a copy of it as teacher=.")
+        self.active = self.elastic.active if self.elastic is not None else None
+        self.batches, self.batches_per_epoch = batches, batches_per_epoch
+        self.strategy, self.options, self.probe = strategy, options, probe
+        self.folder, self.progress = folder, progress
+        self.accelerator, self.precision = accelerator, precision
+        self.model.to(self.accelerator.device)
+        self.teacher = None
+        if teacher is not None:
+            self.teacher = Teacher(teacher.to(self.accelerator.device), self.accelerator.autocast)
+        self.stepper = Stepper(self.model, self.elastic, self.accelerator, kind, distillation, self.teacher)
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        if not self.parameters:
+            raise TrainingError("No parameter of the model asks for a gradient; call model.requires_grad_(True) first.")
+        self.optimizer = self.accelerator.prepare_optimizer(
+            build_optimizer(self.model, options.learning_rate, options.weight_decay)
+        )
+        self.steps_in_epoch = math.ceil(batches_per_epoch / options.accumulation)
+        self.steps = options.epochs * self.steps_in_epoch
+        self.identity = {
+            "options": options.deciding(),
+            "strategy": _describe(strategy),
+            "distillation": distillation.to_dict(),
+            "kind": kind,
+            "steps_per_epoch": batches_per_epoch,
+            "teacher": teacher is not None,
+            "probe": probe is not None,
+            "processes": self.accelerator.num_processes,
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            **identity,
+        }
+        self.step = 0
+        self.history: list[Record] = []
+        self.losses: list[Tensor] = []  # of the latest steps; on the device, so that no step waits for its own
+        self.unrecorded: list[float] = []  # since the last record
+        self.best: tuple[float, int, dict[str, Tensor]] | None = None
+        self.seconds_before = 0.0
+
+    # --- the course of a training ------------------------------------------------------------------------------
+
+    def run(self) -> TrainResult:
+        self.started = time.perf_counter()
+        checkpoint = checkpoints.latest_checkpoint(self.folder) if self.folder else None
+        if checkpoint is not None and self.folder is not None:
+            checkpoints.check_identity(self.folder, checkpoint.state["identity"], self.identity)
+            self._restore(checkpoint)
+            if checkpoint.state["ended"]:
+                return self._result(resumed=True)
+        else:
+            _seed(self.options.seed + self.accelerator.process_index)
+            self._try_one_step()
+        self._train()
+        if self.best is not None:
+            checkpoints.restore_model(self.model, self.best[2])
+        self._save(ended=True)
+        return self._result(resumed=checkpoint is not None)
+
+    def close(self) -> None:
+        """Leaves the network usable, also after an error."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.model.eval()
+        if self.elastic is not None and self.active is not None:
+            self.elastic.activate(self.active)
+
+    def _train(self) -> None:
+        options = self.options
+        self.model.train()
+        first, since = self.step, time.perf_counter()
+        while self.step < self.steps:
+            epoch, within = divmod(self.step, self.steps_in_epoch)
+            windows = self._windows(epoch, skip=within)
+            for _ in range(within, self.steps_in_epoch):
+                self._one_step(next(windows), self._draws(self.step))
+                self.step += 1
+                ends_epoch = self.step % self.steps_in_epoch == 0
+                probes = self.probe is not None and (
+                    self.step == self.steps
+                    or (self.step % options.probe_every == 0 if options.probe_every else ends_epoch)
+                )
+                saves = (
+                    self.folder is not None
+                    and self.step < self.steps
+                    and (ends_epoch or probes or self.step % options.checkpoint_every == 0)
+                )
+                records = probes or ends_epoch or self.step % options.log_every == 0
+                if records or saves:
+                    self._fetch_losses()
+                if records:
+                    rate = (self.step - first) / max(time.perf_counter() - since, 1e-9)
+                    self._record(probes=probes, rate=rate)
+                if saves:
+                    self._save(ended=False)
+
+    def _one_step(self, window: list[dict[str, Tensor]], draws: list[Draw]) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate(self.step)
+        self.losses.append(self.stepper.gradients(window, draws))
+        sum_gradients(self.accelerator, self.parameters)
+        if self.options.clip:
+            self.accelerator.clip_grad_norm_(self.parameters, self.options.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _try_one_step(self) -> None:
+        """One step of the beginning's and of the end's draws, undone: what cannot work fails now."""
+        weights = {name: values.clone() for name, values in checkpoints.model_tensors(self.model).items()}
+        state = checkpoints.random_state()
+        scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None
+        window = next(self._windows(0, skip=0))
+        self.model.train()
+        try:
+            for step in sorted({0, self.steps - 1}):
+                self._one_step(window, self._draws(step))
+            losses = torch.stack(self.losses).tolist()
+        except (RuntimeError, ValueError, KeyError, IndexError, TypeError) as error:
+            shapes = ", ".join(f"{name} {list(values.shape)}" for name, values in window[0].items())
+            raise TrainingError(
+                f"The trial step before the training failed ({type(error).__name__}: {error}) on a batch of {shapes}. "
+                "Check that the labels fit the model's head and the inputs its vocabulary and longest text; "
+                "if memory ran out, lower batch_size and raise accumulation."
+            ) from error
+        finally:
+            checkpoints.restore_model(self.model, weights)
+            checkpoints.restore_random_state(state)
+            self.optimizer.zero_grad(set_to_none=True)
+            self.optimizer.optimizer.state.clear()
+            self.losses.clear()
+        if scaler is not None:
+            self.accelerator.scaler.load_state_dict(scaler)
+        if not all(math.isfinite(loss) for loss in losses):
+            raise self._not_finite(1, next(loss for loss in losses if not math.isfinite(loss)))
+
+    # --- parts of a step ---------------------------------------------------------------------------------------
+
+    def _draws(self, step: int) -> list[Draw]:
+        """The draws of a step, which depend on the seed and the step alone."""
+        return list(self.strategy.draws(step, self.steps, random.Random(f"{self.options.seed}/{step}")))
+
+    def _learning_rate(self, step: int) -> float:
+        options = self.options
+        return options.learning_rate * schedule_factor(step, self.steps, options.warmup, options.schedule)
+
+    def _windows(self, epoch: int, *, skip: int) -> Iterator[list[dict[str, Tensor]]]:
+        """The batches of every step of an epoch from step `skip` on."""
+        accumulation = self.options.accumulation
+        iterator = islice(iter(self.batches(epoch)), skip * accumulation, self.batches_per_epoch)
+        for step in range(skip, self.steps_in_epoch):
+            expected = min(accumulation, self.batches_per_epoch - step * accumulation)
+            window = list(islice(iterator, expected))
+            if len(window) < expected:
+                given = step * accumulation + len(window)
+                raise TrainingError(
+                    f"batches({epoch}) gave {given} batches, but steps_per_epoch says {self.batches_per_epoch}; "
+                    "give the number of batches in an epoch."
+                )
+            yield window
+
+    def _probe(self) -> float:
+        """Scores the network and keeps its weights if they are the best; trains on as if nothing had been."""
+        assert self.probe is not None
+        state = checkpoints.random_state()
+        self.model.eval()
+        score = float(self.probe())
+        self.model.train()
+        checkpoints.restore_random_state(state)
+        if not math.isnan(score) and (self.best is None or score >= self.best[0]):
+            self.best = (score, self.step, checkpoints.copy_tensors(checkpoints.model_tensors(self.model)))
+        return score
+
+    def _fetch_losses(self) -> None:
+        """Waits for the losses computed since it was last called, and checks them."""
+        if not self.losses:
+            return
+        losses = self.accelerator.reduce(torch.stack(self.losses), reduction="sum").tolist()
+        self.losses.clear()
+        for number, loss in enumerate(losses, start=self.step - len(losses) + 1):
+            if not math.isfinite(loss):
+                raise self._not_finite(number, loss)
+        self.unrecorded += losses
+
+    def _record(self, *, probes: bool, rate: float) -> None:
+        """Writes down how it goes."""
+        loss = sum(self.unrecorded) / len(self.unrecorded)
+        self.unrecorded.clear()
+        score = self._probe() if probes else None
+        epoch = self.step / self.steps_in_epoch
+        self.history.append(Record(self.step, epoch, loss, self._learning_rate(self.step - 1), score))
+        if self.progress is not None and self.accelerator.is_main_process:
+            self.progress(self.step, self.steps, loss, rate)
+
+    def _not_finite(self, step: int, loss: float) -> TrainingError:
+        rate = self.options.learning_rate
+        advice = [f"learning_rate={rate / 10:g}", "a longer warmup"]
+        if not self.options.clip:
+            advice.append("clip=1.0")
+        if self.precision != "fp32":
+            advice.append('precision="fp32"')
+        return TrainingError(
+            f"The loss is {loss} at step {step} of {self.steps} (learning rate {self._learning_rate(step - 1):g}, "
+            f"precision {self.precision}). Try {', '.join(advice)}; at the first step, look for labels that are not "
+            "numbers and for weights that are not finite."
+        )
+
+    # --- going on after a kill ---------------------------------------------------------------------------------
+
+    def _save(self, *, ended: bool) -> None:
+        """Writes a checkpoint; the last one holds what the training gives back, and replaces all others."""
+        if self.folder is None:
+            return
+        states = gather_object([checkpoints.random_state()])
+        if self.accelerator.is_main_process:
+            tensors: dict[str, Tensor] = {}
+            if not ended:
+                tensors.update(checkpoints.optimizer_tensors(self.optimizer.optimizer))
+                tensors.update(self.teacher.tensors() if self.teacher is not None else {})
+            scaler = self.accelerator.scaler
+            state = {
+                "identity": self.identity,
+                "ended": ended,
+                "history": [asdict(record) for record in self.history],
+                "unrecorded": self.unrecorded,
+                "best_score": self.best[0] if self.best is not None else None,
+                "best_step": self.best[1] if self.best is not None else None,
+                "random": states,
+                "scaler": scaler.state_dict() if scaler is not None else None,
+                "seconds": self._seconds(),
+            }
+            checkpoints.save_checkpoint(
+                self.folder,
+                self.step,
+                weights=checkpoints.model_tensors(self.model),
+                tensors=tensors,
+                state=state,
+                best=self.best[1] if self.best is not None and not ended else None,
+                keep=1 if ended else 2,
+            )
+        self.accelerator.wait_for_everyone()
+
+    def _restore(self, checkpoint: checkpoints.Checkpoint) -> None:
+        state = checkpoint.state
+        self.step, self.seconds_before = checkpoint.step, float(state["seconds"])
+        self.history = [Record(**record) for record in state["history"]]
+        self.unrecorded = list(state["unrecorded"])
+        checkpoints.restore_model(self.model, checkpoint.weights)
+        if state["best_step"] is not None:
+            assert self.folder is not None
+            weights = {} if state["ended"] else checkpoints.load_weights(self.folder, state["best_step"])
+            self.best = (state["best_score"], state["best_step"], weights)
+        if state["ended"]:
+            return
+        checkpoints.restore_optimizer(self.optimizer.optimizer, checkpoint.tensors)
+        if self.teacher is not None:
+            self.teacher.restore(checkpoint.tensors)
+        if state["scaler"] is not None and self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        checkpoints.restore_random_state(state["random"][self.accelerator.process_index])
+
+    def _seconds(self) -> float:
+        return self.seconds_before + time.perf_counter() - self.started
+
+    def _result(self, *, resumed: bool) -> TrainResult:
+        return TrainResult(
+            steps=self.steps,
+            seconds=self._seconds(),
+            history=tuple(self.history),
+            best_score=self.best[0] if self.best is not None else None,
+            best_step=self.best[1] if self.best is not None else self.steps,
+            resumed=resumed,
+            precision=self.precision,
+        )
+
+
+def _describe(strategy: Strategy) -> dict[str, Any]:
+    describe = getattr(strategy, "describe", None)
+    return cast("dict[str, Any]", describe()) if describe is not None else {"name": type(strategy).__qualname__}
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)

@@ -1,0 +1,146 @@
+"""A front.json as a real run on STS-B with a 6x384 model would write it."""
+
+import random
+
+HIDDEN, HEAD, LENGTH, VOCABULARY = 384, 32, 28, 30522
+EMBEDDINGS = (VOCABULARY + 512 + 2) * HIDDEN + 2 * HIDDEN
+
+
+def costs(heads, neurons):
+    """Parameters, those without embeddings, MACs and a plausible latency."""
+    bare = HIDDEN * HIDDEN + 2 * HIDDEN + 1
+    macs = HIDDEN * HIDDEN + HIDDEN
+    for h, n in zip(heads, neurons, strict=True):
+        weights = 4 * HIDDEN * h * HEAD + 2 * HIDDEN * n
+        bare += weights + 3 * h * HEAD + n + 6 * HIDDEN
+        macs += LENGTH * weights + 2 * LENGTH * LENGTH * h * HEAD
+    return {"parameters": bare + EMBEDDINGS, "parameters_without_embeddings": bare, "macs": macs}
+
+
+def latency(macs):
+    milliseconds = 0.9 + 11.4e-9 * macs * 2.7
+    return {"minimum": milliseconds, "median": milliseconds * 1.04, "spread": milliseconds * 0.07}
+
+
+def sample_front(evaluations=100):
+    rng = random.Random(0)
+    shapes = {
+        "m80": ([12, 11, 12, 10, 10, 9], [1408, 1280, 1280, 1152, 1152, 1088]),
+        "m66": ([10, 9, 10, 8, 9, 7], [1152, 1024, 1088, 960, 960, 864]),
+        "m50": ([8, 6, 8, 6, 7, 5], [896, 768, 832, 736, 704, 640]),
+        "m33": ([6, 4, 6, 4, 4, 3], [576, 512, 544, 480, 448, 416]),
+        "m25": ([5, 3, 4, 3, 3, 2], [448, 384, 416, 352, 320, 288]),
+        "m16": ([3, 2, 3, 2, 2, 1], [288, 256, 256, 224, 192, 192]),
+        "m10": ([2, 1, 2, 1, 1, 0], [192, 160, 160, 128, 128, 96]),
+    }
+    scores = {
+        "m80": (0.866, 0.872),
+        "m66": (0.864, 0.873),
+        "m50": (0.858, 0.873),
+        "m33": (0.842, 0.869),
+        "m25": (0.821, 0.864),
+        "m16": (0.762, 0.853),
+        "m10": (0.655, 0.839),
+    }
+    full = costs([12] * 6, [1536] * 6)
+    teacher = {"score": 0.8653, "scores": {"spearman": 0.8653, "pearson": 0.8671}, **full}
+    teacher["latency_ms"] = latency(full["macs"])
+    points = []
+    for name, (heads, neurons) in shapes.items():
+        before, score = scores[name]
+        cost = costs(heads, neurons)
+        points.append(
+            {
+                "name": name,
+                "subnet": {"heads": heads, "neurons": neurons, "hidden": HIDDEN, "head_size": HEAD},
+                "stock": False,
+                "search_score": before + 0.004,
+                "score_before": before,
+                "score": score,
+                "scores": {"spearman": score, "pearson": score + 0.002},
+                **cost,
+                "latency_ms": latency(cost["macs"]),
+                "folder": f"models/{name}",
+                "onnx": f"models/{name}/model.onnx",
+            }
+        )
+    seen = []
+    for number in range(evaluations):
+        size = rng.uniform(0.05, 1.0)
+        heads = [max(0, min(12, round(12 * size + rng.gauss(0, 1.5)))) for _ in range(6)]
+        neurons = [32 * max(0, min(48, round(48 * size + rng.gauss(0, 5)))) for _ in range(6)]
+        cost = costs(heads, neurons)
+        share = cost["macs"] / full["macs"]
+        score = 0.874 - 0.055 * (1 - share) ** 5 - 0.02 * rng.random() - 0.06 * max(0, 0.2 - share) * 20 * rng.random()
+        seen.append({"number": number, "score": score, **cost, "on_front": False})
+    baselines = []
+    for share, score in ((0.5, 0.871), (0.33, 0.864), (0.25, 0.860), (0.10, 0.837)):
+        cost = costs([round(12 * share)] * 6, [round(48 * share) * 32] * 6)
+        baselines.append(
+            {
+                "name": f"prune-and-distil {share:.0%}".replace("%", " %"),
+                "kind": "prune-and-distil",
+                "score": score,
+                **cost,
+                "latency_ms": latency(cost["macs"]),
+                "train_seconds": 96.0,
+            }
+        )
+    for layers, score in ((5, 0.852), (4, 0.829)):
+        cost = costs([12] * layers, [1536] * layers)
+        baselines.append(
+            {
+                "name": f"{layers} of 6 layers",
+                "kind": "layer-dropping",
+                "score": score,
+                **cost,
+                "latency_ms": latency(cost["macs"]),
+                "train_seconds": 88.0 * layers / 6,
+            }
+        )
+    quick = latency(full["macs"] * 0.42)
+    baselines.append({"name": "original int8", "kind": "original int8", "score": 0.8598, **full, "latency_ms": quick})
+    return {
+        "schema": 1,
+        "sublm": "0.1.0",
+        "task": {
+            "name": "stsb",
+            "metric": "spearman",
+            "kind": "regression",
+            "split": "validation",
+            "examples": 1500,
+            "search_examples": 862,
+        },
+        "model": "sentence-transformers/all-MiniLM-L6-v2",
+        "shape": {"layers": 6, "hidden": HIDDEN, "heads": 12, "head_size": HEAD, "neurons": 1536},
+        "teacher": teacher,
+        "target": ["latency<=6ms"],
+        "chosen": "m50",
+        "why": "Of the models that meet latency<=6ms, m50 has the highest score on the search’s own split.",
+        "points": points,
+        "evaluations": seen,
+        "baselines": baselines,
+        "stages": [
+            {"name": name, "seconds": seconds}
+            for name, seconds in (
+                ("teacher", 118.0),
+                ("importance", 6.2),
+                ("train", 241.0),
+                ("search", 83.0),
+                ("recover", 312.0),
+                ("measure", 21.0),
+                ("baselines", 531.0),
+                ("export", 8.4),
+            )
+        ],
+        "machine": {
+            "processor": "AMD EPYC 9B14",
+            "cores": 4,
+            "threads": 2,
+            "python": "3.11.7",
+            "torch": "2.13.0",
+            "transformers": "5.23.0",
+        },
+        "latency": {"runtime": "onnxruntime", "threads": 1, "length": "task", "batch": 1},
+        "seed": 0,
+    }

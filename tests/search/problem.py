@@ -1,0 +1,86 @@
+"""A small search problem, also run as a program by the tests that need another process.
+
+    python problem.py SAMPLER FOLDER EVALUATIONS [pause-at]
+
+`pause-at` makes the evaluation of that number print `paused` and wait for ever, so that it can be killed there.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+from sublm.architectures.shape import Shape
+from sublm.search import Constraint, search
+from sublm.spaces import medium, nested_subnets
+from sublm.spaces.subnet import count
+
+SHAPE = Shape(layers=4, hidden=32, heads=4, head_size=8, neurons=128)
+SPACE = medium(SHAPE, step=16)
+
+
+IMPORTANCE = SimpleNamespace(
+    heads=[[4, 3, 2, 1 + layer] for layer in range(4)],
+    neurons=[[(128 - i) / 100 + layer for i in range(128)] for layer in range(4)],
+)
+
+
+def macs(subnet):
+    return float(sum(1000 * count(u) for u in subnet.heads) + sum(64 * count(u) for u in subnet.neurons))
+
+
+def score(subnet):
+    """Rises with every width, differently per layer, and a little unevenly; now and then NaN or an error."""
+    lot = random.Random(subnet.key).random()
+    if lot < 0.05:
+        raise ValueError("this one does not work")
+    if lot < 0.1:
+        return {"score": math.nan, "other": 1.0}
+    value = 1.0
+    for layer, (heads, neurons) in enumerate(zip(subnet.heads, subnet.neurons, strict=True)):
+        value -= 0.05 * (layer + 1) * math.exp(-count(heads)) + 0.2 / (layer + 1) * math.exp(-count(neurons) / 20)
+    return {"score": value + 0.002 * lot, "other": lot}
+
+
+CONSTRAINTS = (Constraint("macs", 0.6 * macs(SPACE.largest)),)
+
+
+def run(sampler, folder=None, evaluations=40, seed=3, evaluate=score):
+    return search(
+        SPACE,
+        evaluate,
+        {"macs": macs, "depth": lambda subnet: float(len(subnet.layers))},
+        constraints=CONSTRAINTS,
+        sampler=sampler,
+        evaluations=evaluations,
+        seed=seed,
+        seeds=nested_subnets(SHAPE, IMPORTANCE, macs, [0.3 * macs(SPACE.largest)], step=16),
+        folder=folder,
+    )
+
+
+def trace(result):
+    """All of a result that must not depend on when and where it was made (NaN equals NaN here)."""
+    return [
+        (e.number, e.subnet.key, repr(e.score), repr(sorted(e.metrics.items())), dict(e.costs), e.origin, e.error)
+        for e in result.evaluations
+    ] + [[e.number for e in result.front]]
+
+
+if __name__ == "__main__":
+    pause_at = int(sys.argv[4]) if len(sys.argv) > 4 else None
+    done = 0
+
+    def evaluate(subnet):
+        global done
+        if done == pause_at:
+            print("paused", flush=True)
+            sys.stdin.read()
+        done += 1
+        return score(subnet)
+
+    folder = None if sys.argv[2] == "-" else Path(sys.argv[2])
+    print(repr(trace(run(sys.argv[1], folder, int(sys.argv[3]), evaluate=evaluate))))
