@@ -1,8 +1,8 @@
 import pytest
-from writers import write_csv, write_jsonl, write_parquet
 
 from sublm.errors import DataError
 from sublm.tasks.files import find_split, read_file, read_files
+from tests.tasks.writers import write_csv, write_jsonl, write_parquet
 
 
 def test_csv_cells_stay_strings_and_quotes_and_lines_survive(tmp_path):

@@ -2,11 +2,11 @@ import logging
 
 import numpy as np
 import pytest
-from writers import write_csv, write_jsonl, write_parquet
 
 from sublm.errors import DataError
 from sublm.tasks.duplicates import row_key
 from sublm.tasks.load import PUBLISHED, TASKS, load_task
+from tests.tasks.writers import write_csv, write_jsonl, write_parquet
 
 
 def rows(count, classes=("bad", "good"), start=0):
