@@ -20,7 +20,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
-from sublm.costs import describe_machine, macs, parameters
+from sublm.costs import macs, parameters
+from sublm.machine import describe_machine
 from sublm.spaces import Subnet, small
 from sublm.supernet import SuperNet
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from sublm.costs.lengths import representative_lengths
 from sublm.errors import LatencyError
+from sublm.optional import try_import
 
 Runtime = Literal["torch", "onnx"]
 Precision = Literal["fp32", "bf16"]
@@ -109,6 +110,7 @@ def measure_latency(
 
     Raises:
         LatencyError: If an argument cannot be used, or a model cannot be run; it is named.
+        MissingPackageError: If ONNX Runtime is asked for and not installed.
     """
     if runtime not in ("torch", "onnx"):
         raise LatencyError(f"runtime must be 'torch' or 'onnx'; got {runtime!r}.")
@@ -272,10 +274,7 @@ def _torch_model(
 def _onnx_session(
     name: str, path: Path, threads: int, batches: list[Inputs]
 ) -> tuple[Callable[[Any], Any], list[Any], str]:
-    try:
-        import onnxruntime
-    except ImportError:
-        raise LatencyError("runtime='onnx' needs ONNX Runtime: pip install 'sublm[onnx]'.") from None
+    onnxruntime = try_import("onnxruntime", extra="onnx", purpose="Measuring with runtime='onnx'")
     if not path.is_file():
         raise LatencyError(f"{name}: {path} is not a file; give the path of an .onnx file.")
     options = onnxruntime.SessionOptions()
