@@ -86,7 +86,10 @@ def execute(
             return run.result("train")
         found = search_subnets(work, prepared, predictor, constraints)
         if until == "search":
-            return {"evaluations": len(found.evaluations), "front": [e.costs | {"score": e.score} for e in found.front]}
+            return {
+                "evaluations": len(found.evaluations),
+                "front": [{**e.costs, "score": e.score} for e in found.front],
+            }
         points = make_models(work, teacher, prepared, found)
         original = measure(work, teacher, points, baselines)
 

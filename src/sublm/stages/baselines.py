@@ -89,6 +89,7 @@ def _train(
                 checkpoints,
                 teacher=teacher.model if teacher.teaches else None,
                 probe=work.probe(model),
+                layers=subnet.layers,
             )
             stage.result["train_seconds"] = result.seconds
             stage.result["scores"] = work.scores(model, "validation")
@@ -109,9 +110,8 @@ def _train(
 
 def _int8(work: Workspace, teacher: TeacherResult, prepared: Prepared) -> dict[str, Any]:
     """The teacher with dynamic int8 weights in ONNX Runtime; scored there."""
-    from sublm.export import export_onnx, quantise_onnx
-    from sublm.export.onnx import predict_onnx
-    from sublm.tasks import compute_metrics
+    from sublm.export import export_onnx, predict_onnx, quantise_onnx
+    from sublm.tasks import compute_metrics, evaluation_batches
 
     stage = work.run.stage(
         "baseline original int8", {"runtime": "onnx"}, outputs=["baselines/int8.onnx"], after=["teacher"]
@@ -122,7 +122,7 @@ def _int8(work: Workspace, teacher: TeacherResult, prepared: Prepared) -> dict[s
             path.parent.mkdir(exist_ok=True)
             export_onnx(teacher.model, Path(folder) / "original.onnx", tokenizer=work.tokenizer)
             quantise_onnx(Path(folder) / "original.onnx", path)
-            logits = predict_onnx(path, work.encoded["validation"], pad_token_id=work.pad)
+            logits = predict_onnx(path, evaluation_batches(work.encoded["validation"], pad_token_id=work.pad))
             stage.result["scores"] = compute_metrics(logits, work.encoded["validation"].labels, work.data.task)
     costs, largest = cost_model(prepared.supernet), prepared.supernet.largest
     return {

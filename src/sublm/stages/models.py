@@ -162,6 +162,7 @@ def _make_model(
                     checkpoints,
                     teacher=teacher.model if teacher.teaches else None,
                     split="full_train" if s.refit else "train",
+                    layers=subnet.layers,
                 )
                 stage.result["train_seconds"] = result.seconds
             stage.result["after"] = work.scores(model, "validation")

@@ -105,9 +105,9 @@ class Workspace:
             seed=s.seed,
         )
 
-    def distillation(self) -> Distillation:
-        """How students learn from teachers."""
-        return Distillation(temperature=self.settings.temperature, hidden=self.settings.hidden)
+    def distillation(self, layers: tuple[int, ...] | None = None) -> Distillation:
+        """How students learn from teachers; `layers` are the teacher's that a student kept."""
+        return Distillation(temperature=self.settings.temperature, hidden=self.settings.hidden, layers=layers)
 
     def train(
         self,
@@ -119,6 +119,7 @@ class Workspace:
         teacher: nn.Module | None = None,
         probe: Callable[[], float] | None = None,
         split: str = "train",
+        layers: tuple[int, ...] | None = None,
     ) -> TrainResult:
         """Trains with the run's data; resumes from `folder`.
 
@@ -141,7 +142,7 @@ class Workspace:
                 options,
                 steps_per_epoch=self.steps_per_epoch(split),
                 kind=self.data.task.kind,  # type: ignore[arg-type]
-                distillation=self.distillation(),
+                distillation=self.distillation(layers),
                 teacher=teacher,
                 probe=probe,
                 folder=folder,
