@@ -3,8 +3,8 @@
     python benchmarks/main_job.py --data DATA --model MODEL --task stsb --seed 0     # one run
     python benchmarks/main_job.py --summary                                          # the table of all runs
 
-DATA holds one folder per task (`stsb/train.parquet`, ...), MODEL is a BERT-type model of 6 layers, 384 wide. Hyper-parameters
-were chosen on the search share of STS-B's training rows; the reported split was not looked at for any choice.
+DATA holds one folder per task (`stsb/train.parquet`, ...), MODEL is a BERT-type model of 6 layers, 384 wide. The
+hyper-parameters were chosen on the search share of STS-B's training rows, never on the reported split.
 """
 
 from __future__ import annotations

@@ -93,9 +93,9 @@ def execute(
         points = make_models(work, teacher, prepared, found)
         original = measure(work, teacher, points, baselines)
 
-        front = build_front(work, teacher, prepared, found, points, baselines, original)
-        write_results(work, front)
-        return front
+        front_data = build_front(work, teacher, prepared, found, points, baselines, original)
+        write_results(work, front_data)
+        return front_data
 
 
 def run_stage(
