@@ -105,12 +105,12 @@ def _show(result: Any, *, as_json: bool, quiet: bool) -> None:
     elif result is not None and not quiet:
         from rich.console import Console
 
-        console = Console(highlight=False)
-        if isinstance(result, dict):
+        console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        if isinstance(result, dict) and not hasattr(result, "__rich__"):
             for key, value in result.items():
                 console.print(f"{key}: {value}", markup=False, soft_wrap=True)
         else:
-            console.print(result, markup=False, soft_wrap=True)
+            console.print(result)
 
 
 def _print_main_help() -> None:

@@ -127,8 +127,13 @@ def compress(
         sublm compress MODEL --task mrpc --recipe plm-nas --dry-run
     """
     settings = dict(locals())
+    from sublm.commands._summary import FrontSummary, PlanSummary
     from sublm.pipeline import compress as work
 
-    # Lists cannot be defaults of a signature: those not given are left to Settings.
-    many = ("target", "objectives", "baselines", "baseline_sizes")
-    return work(**{name: value for name, value in settings.items() if value is not None or name not in many})
+    # Those are the command line's own; and lists cannot be defaults of a signature: left to Settings if not given.
+    skipped = {"recipe", "json"}
+    skipped |= {name for name in ("target", "objectives", "baselines", "baseline_sizes") if settings[name] is None}
+    found = work(**{name: value for name, value in settings.items() if name not in skipped})
+    if dry_run:
+        return PlanSummary(found)
+    return FrontSummary(found, out or Settings(model=model, task=task).default_folder)

@@ -11,10 +11,13 @@ _HOW = ("run", "overwrite", "quiet", "json")
 
 def _work(stage: str, arguments: dict[str, Any]) -> Any:
     """Does a stage of an existing run. What was not typed stays as the run has it."""
+    from sublm.commands._summary import FrontSummary
     from sublm.pipeline import run_stage
 
     changes = {name: value for name, value in arguments.items() if name not in _HOW and value is not None}
-    return run_stage(stage, changes=changes, **{name: arguments[name] for name in _HOW})
+    run, overwrite, quiet = (arguments[name] for name in ("run", "overwrite", "quiet"))
+    found = run_stage(stage, run=run, changes=changes, overwrite=overwrite, quiet=quiet)
+    return FrontSummary(found, run) if "points" in found else found
 
 
 def teacher(

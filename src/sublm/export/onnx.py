@@ -56,7 +56,8 @@ def export_onnx(model: Any, path: str | Path, *, tokenizer: Any = None, length: 
     target = Path(path)
     plain = _copy(model)
     # Eager attention traces to fewer operators than SDPA, which also guards against rows that are masked whole.
-    plain.set_attn_implementation("eager")
+    # Set by hand: set_attn_implementation refuses classes whose own module defines no attention.
+    plain.config._attn_implementation = "eager"
     names = _input_names(plain, tokenizer)
     # Two shapes that differ in every axis: the axes of the outputs that change with them are the dynamic ones.
     first, second = (2, 3, length), (3, 4, length + 1)

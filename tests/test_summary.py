@@ -1,0 +1,68 @@
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sublm.commands._summary import FrontSummary, PlanSummary, show_count
+
+LATENCY = {"minimum": 4.0, "median": 4.2, "spread": 0.1}
+FRONT = {
+    "task": {"name": "stsb", "metric": "spearman"},
+    "teacher": {"score": 0.8, "macs": 1000, "parameters": 22_713_985, "latency_ms": LATENCY},
+    "chosen": "m50",
+    "why": "Best [spearman] that meets macs<=50%.",
+    "points": [
+        {"name": "m50", "score": 0.82, "macs": 500, "parameters": 12_000_000, "latency_ms": LATENCY},
+        {"name": "m10", "score": None, "macs": 100, "parameters": 900_000, "latency_ms": None},
+    ],
+    "baselines": [{"name": "original int8", "kind": "original int8", "score": 0.79, "latency_ms": LATENCY}],
+}
+
+
+def shown(result):
+    console = Console(file=io.StringIO(), width=120)
+    console.print(result)
+    return [" ".join(line.split()) for line in console.file.getvalue().splitlines() if line.strip()]
+
+
+def test_the_front_is_a_table_beside_the_original_and_the_baselines():
+    lines = shown(FrontSummary(FRONT, Path("runs/stsb")))
+    assert lines[0] == "stsb spearman kept MACs parameters latency"
+    assert "the original 0.8000 100.0% 100% 22.7M 4.00 ms" in lines
+    assert "m50 <- chosen 0.8200 102.5% 50% 12M 4.00 ms" in lines
+    assert "m10 10% 900k" in lines
+    assert "original int8 0.7900 98.8% 4.00 ms" in lines
+    assert "Best [spearman] that meets macs<=50%." in lines
+    assert f"Chosen {Path('runs/stsb/models/m50')}" in lines
+
+
+def test_a_front_without_a_choice_names_none():
+    lines = shown(FrontSummary({**FRONT, "chosen": None, "why": "No model has a score."}, Path("r")))
+    assert not any(line.startswith("Chosen") for line in lines)
+    assert "No model has a score." in lines
+
+
+def test_the_plan_tells_stages_and_time():
+    plan = {
+        "model": "m",
+        "task": "rte",
+        "rows": {"train": 100, "search": 15},
+        "space": {"name": "small", "size": 12},
+        "parameters": 22_713_985,
+        "macs": 1_360_000_000,
+        "smallest_macs": 136_000_000,
+        "stages": [{"name": "teacher", "work": "4 epochs", "seconds": 90.0}],
+        "seconds": 90.0,
+        "plain_fine_tunings": 1.0,
+    }
+    lines = shown(PlanSummary(plan))
+    assert lines[0] == "m on rte (100 train, 15 search rows)"
+    assert "1.36G MACs; the smallest sub-network 10% of them" in lines[1]
+    assert "teacher 4 epochs 1 min 30 s" in lines
+    assert lines[-1].startswith("About 1 min 30 s in all, or 1.0 plain fine-tunings")
+
+
+@pytest.mark.parametrize(("number", "text"), [(999, "999"), (22_713_985, "22.7M"), (1.36e9, "1.36G"), (5000, "5k")])
+def test_counts(number, text):
+    assert show_count(number) == text
