@@ -47,6 +47,7 @@ class Settings:
         temperature: Of the distillation, for classes.
         hidden: Weight of the teacher's hidden states in the distillation.
         freeze_embeddings: Keep the teacher's word embeddings as they are in everything that learns from it.
+        dropout: Of everything that learns from the teacher, whose answers are smooth already.
         precision: Of training and of the search's evaluations.
         sampler: How the search proposes.
         evaluations: Sub-networks to evaluate.
@@ -74,14 +75,14 @@ class Settings:
     max_length: int = 128
     teacher: str | None = None
     teacher_epochs: int = 4
-    teacher_learning_rate: float = 5e-5
+    teacher_learning_rate: float = 1e-4
     space: str = "small"
     step: int = 32
     min_layers: int | None = None
     importance: str = "taylor"
     strategy: str = "guided"
     epochs: int = 3
-    learning_rate: float = 1e-4
+    learning_rate: float = 2e-4
     batch_size: int = 32
     weight_decay: float = 0.01
     warmup: float = 0.1
@@ -92,13 +93,14 @@ class Settings:
     temperature: float = 10.0
     hidden: float = 0.0
     freeze_embeddings: bool = True
+    dropout: float = 0.0
     precision: str = "auto"
     sampler: str = "nsga2"
-    evaluations: int = 100
+    evaluations: int = 60
     objectives: tuple[str, ...] = ("score", "macs")
     models: int = 10
     sizes: tuple[float, ...] = ()
-    recover_epochs: int = 1
+    recover_epochs: int = 2
     refit: bool = False
     baselines: tuple[str, ...] = ()
     baseline_sizes: tuple[float, ...] = (0.5, 0.25, 0.1)
@@ -161,12 +163,12 @@ class Settings:
         return cls(**data)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return asdict(self)
+        """Plain data for JSON: tuples as lists."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     def deciding(self) -> dict[str, Any]:
         """The settings that make a run what it is; the others may change from call to call."""
-        return {name: value for name, value in asdict(self).items() if name not in NOT_DECIDING}
+        return {name: value for name, value in self.to_dict().items() if name not in NOT_DECIDING}
 
     def changed(self, **changes: Any) -> Settings:
         """A copy with some settings changed."""

@@ -74,7 +74,7 @@ def _train(
         "subnet": subnet.to_dict(),
         "epochs": s.teacher_epochs,
         "learning_rate": s.learning_rate,
-        "distillation": [s.temperature, s.hidden, s.freeze_embeddings],
+        "distillation": [s.temperature, s.hidden, s.freeze_embeddings, s.dropout],
     }
     upstream = [stage for stage in ("teacher", "importance") if work.run.knows(stage)]
     stage = work.run.stage(f"baseline {name}", inputs, outputs=[path], after=upstream)

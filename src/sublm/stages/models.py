@@ -141,7 +141,7 @@ def _make_model(
         "subnet": subnet.to_dict(),
         "epochs": s.recover_epochs,
         "learning_rate": s.learning_rate,
-        "distillation": [s.temperature, s.hidden, s.freeze_embeddings],
+        "distillation": [s.temperature, s.hidden, s.freeze_embeddings, s.dropout],
         "refit": s.refit,
         "onnx": s.onnx or s.runtime == "onnx",
     }

@@ -113,6 +113,7 @@ def train_supernet(work: Workspace, teacher: TeacherResult, prepared: Prepared) 
         "temperature": s.temperature,
         "hidden": s.hidden,
         "freeze_embeddings": s.freeze_embeddings,
+        "dropout": s.dropout,
         "optimizer": [s.weight_decay, s.warmup, s.schedule, s.clip, s.precision, s.batch_size],
         "teacher": teacher.teaches,
         "seed": s.seed,

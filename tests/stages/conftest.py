@@ -1,0 +1,69 @@
+"""A tiny model with its tokenizer, and a small task whose answer one word tells."""
+
+import json
+import random
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+WORDS = [f"word{i}" for i in range(40)] + ["good", "bad"]
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    vocabulary = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
+    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    inner.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    PreTrainedTokenizerFast(tokenizer_object=inner, **special).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=24,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=32,
+        max_position_embeddings=32,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def task_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("task")
+    rng = random.Random(0)
+    for split, rows in (("train", 120), ("validation", 40)):
+        with open(folder / f"{split}.jsonl", "w", encoding="utf-8") as file:
+            for number in range(rows):
+                kind = ("good", "bad")[number % 2]
+                words = [rng.choice(WORDS[:40]) for _ in range(rng.randint(3, 8))]
+                words.insert(rng.randrange(len(words)), kind)
+                file.write(json.dumps({"text": " ".join(words), "label": kind}) + "\n")
+    return folder
+
+
+@pytest.fixture
+def settings(model_folder, task_folder):
+    """A whole run in about a second."""
+    return {
+        "model": str(model_folder),
+        "task": str(task_folder),
+        "step": 8,
+        "teacher_epochs": 2,
+        "teacher_learning_rate": 3e-3,
+        "epochs": 1,
+        "learning_rate": 1e-3,
+        "batch_size": 16,
+        "precision": "fp32",
+        "evaluations": 10,
+        "models": 3,
+        "recover_epochs": 1,
+    }

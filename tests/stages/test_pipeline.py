@@ -1,0 +1,199 @@
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import sublm
+from sublm.errors import RunError, SubLMError, TargetError
+from sublm.pipeline import run_stage
+from sublm.tasks import build_model, encode, evaluate, load_task, load_tokenizer
+
+
+def scores(front):
+    return [(p["name"], p["score_before"], p["score"], p["search_score"]) for p in front["points"]]
+
+
+def test_a_run_gives_ordinary_models_whose_scores_can_be_repeated(settings, tmp_path):
+    front = sublm.compress(**settings, out=tmp_path / "run", baselines=["prune-and-distil", "layer-dropping"])
+    assert front == json.loads((tmp_path / "run" / "front.json").read_text())
+    names = [p["name"] for p in front["points"]]
+    assert front["chosen"] in names
+    assert len(set(names)) == len(names) > 0
+    task = load_task(settings["task"])
+    for point in front["points"]:
+        folder = tmp_path / "run" / point["folder"]
+        model = sublm.load(folder)
+        encoded = encode(task.validation, task.task, load_tokenizer(folder), 128)
+        assert evaluate(model, encoded, task.task)[front["task"]["metric"]] == pytest.approx(point["score"], abs=1e-6)
+        assert model.num_parameters() == point["parameters"]
+        assert point["latency_ms"]["minimum"] > 0
+        assert (folder / "README.md").exists()
+        assert model.config.label2id == {"bad": 0, "good": 1}
+    kinds = {entry["kind"] for entry in front["baselines"]}
+    assert kinds == {"prune-and-distil", "layer-dropping"}
+    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+    assert (tmp_path / "run" / "front.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_running_again_repeats_nothing(settings, tmp_path):
+    first = sublm.compress(**settings, out=tmp_path / "run")
+    touched = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*.safetensors")}
+    again = sublm.compress(**settings, out=tmp_path / "run")
+    assert scores(again) == scores(first)
+    assert again["stages"] == first["stages"]
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*.safetensors")} == touched
+
+
+def test_more_evaluations_go_on_with_the_search(settings, tmp_path):
+    first = sublm.compress(**settings, out=tmp_path / "run")
+    settings["evaluations"] += 5
+    more = sublm.compress(**settings, out=tmp_path / "run")
+    old = [(e["number"], e["score"]) for e in first["evaluations"]]
+    assert [(e["number"], e["score"]) for e in more["evaluations"]][: len(old)] == old
+    assert len(more["evaluations"]) == len(old) + 5
+
+
+@pytest.mark.parametrize("until", ["training/teacher", "training/train", "search/evaluations.jsonl", "models"])
+def test_killed_and_run_again_it_ends_as_if_never_killed(settings, tmp_path, until):
+    whole = sublm.compress(**settings, out=tmp_path / "whole")
+    settings_file = tmp_path / "settings.json"
+    settings_file.write_text(json.dumps(settings | {"out": str(tmp_path / "cut")}))
+    code = (
+        "import json, sys, torch; torch.set_num_threads(1); import sublm;sublm.compress(**json.load(open(sys.argv[1])))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(settings_file)], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    marker = tmp_path / "cut" / until
+    while not marker.exists() and process.poll() is None:
+        assert time.monotonic() < deadline
+        os.sched_yield()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    resumed = sublm.compress(**settings, out=tmp_path / "cut")
+    assert scores(resumed) == scores(whole)
+    assert [e["score"] for e in resumed["evaluations"]] == [e["score"] for e in whole["evaluations"]]
+    for point in whole["points"]:
+        a = sublm.load(tmp_path / "whole" / point["folder"]).state_dict()
+        b = sublm.load(tmp_path / "cut" / point["folder"]).state_dict()
+        assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_target_no_subnetwork_meets_is_refused_before_training(settings, tmp_path):
+    with pytest.raises(TargetError, match="nearest"):
+        sublm.compress(**settings, out=tmp_path / "run", target=["macs<=0.001"])
+    assert not (tmp_path / "run" / "supernet").exists()
+
+
+def test_the_chosen_model_meets_the_target(settings, tmp_path):
+    front = sublm.compress(**settings, out=tmp_path / "run", target=["macs<=50%"])
+    chosen = next(p for p in front["points"] if p["name"] == front["chosen"])
+    assert chosen["macs"] <= 0.5 * front["teacher"]["macs"]
+    assert all(e["macs"] <= 0.5 * front["teacher"]["macs"] for e in front["evaluations"])
+
+
+def test_models_are_written_at_the_asked_sizes(settings, tmp_path):
+    front = sublm.compress(**settings, out=tmp_path / "run", sizes=[0.8, 0.5])
+    shares = sorted(p["macs"] / front["teacher"]["macs"] for p in front["points"])
+    assert len(shares) == 2
+    assert shares[0] <= 0.51
+    assert shares[1] <= 0.81
+
+
+def test_a_fine_tuned_model_is_its_own_teacher(settings, tmp_path):
+    first = sublm.compress(**settings, out=tmp_path / "first")
+    own = settings | {"model": str(tmp_path / "first" / "teacher")}
+    second = sublm.compress(**own, out=tmp_path / "second")
+    assert second["teacher"]["score"] == first["teacher"]["score"]
+    assert second["teacher"]["train_seconds"] == 0
+
+
+def test_refit_trains_on_the_rows_of_the_search_too(settings, tmp_path):
+    plain = sublm.compress(**settings, out=tmp_path / "plain")
+    refit = sublm.compress(**settings, out=tmp_path / "refit", refit=True)
+    assert [p["subnet"] for p in refit["points"]] == [p["subnet"] for p in plain["points"]]
+    a = sublm.load(tmp_path / "plain" / plain["points"][-1]["folder"]).state_dict()
+    b = sublm.load(tmp_path / "refit" / refit["points"][-1]["folder"]).state_dict()
+    assert any(not torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("space", ["small", "medium", "layer", "large", "uniform"])
+@pytest.mark.parametrize("strategy", ["guided", "one_shot"])
+def test_every_space_runs(settings, tmp_path, space, strategy):
+    settings |= {"space": space, "strategy": strategy, "teacher_epochs": 1, "models": 1, "evaluations": 6}
+    front = sublm.compress(**settings, out=tmp_path / "run", min_layers=2 if space == "small" else None)
+    assert len(front["points"]) == 1
+
+
+def test_without_a_teacher_it_learns_in_place(settings, tmp_path):
+    front = sublm.compress(**settings, out=tmp_path / "run", teacher="none", strategy="one_shot")
+    assert front["points"]
+
+
+def test_a_dry_run_trains_nothing_and_plans_the_stages(settings, tmp_path):
+    plan = sublm.compress(**settings, out=tmp_path / "run", dry_run=True)
+    assert [stage["name"] for stage in plan["stages"]] == ["teacher", "train", "search", "recover"]
+    assert plan["seconds"] > 0
+    assert not (tmp_path / "run" / "teacher").exists()
+
+
+def test_other_settings_in_the_same_folder_are_refused(settings, tmp_path):
+    sublm.compress(**settings, out=tmp_path / "run", dry_run=True)
+    with pytest.raises(RunError, match="epochs was 1, now 2"):
+        sublm.compress(**settings | {"epochs": 2}, out=tmp_path / "run")
+
+
+def test_a_stage_alone_does_what_comes_before_and_no_more(settings, tmp_path):
+    sublm.compress(**settings, out=tmp_path / "run", dry_run=True)
+    result = run_stage("teacher", run=tmp_path / "run")
+    assert result["validation"]["accuracy"] > 0
+    assert not (tmp_path / "run" / "supernet").exists()
+    found = run_stage("search", run=tmp_path / "run", changes={"evaluations": 6})
+    assert found["evaluations"] == 6
+    assert not (tmp_path / "run" / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"space": "tiny"}, "space='tiny' is not known"),
+        ({"strategy": "magic"}, "strategy='magic' is not known"),
+        ({"objectives": ["score"]}, "at least one cost"),
+        ({"objectives": ["score", "flops"]}, "flops"),
+        ({"baselines": ["luck"]}, "luck"),
+        ({"search_share": 1.5}, "search_share"),
+        ({"epoch": 3}, "Unknown settings: epoch"),
+        ({"sizes": [2.0]}, "sizes are shares"),
+        ({"importance": "fame"}, "fame"),
+        ({"sampler": "oracle"}, "oracle"),
+    ],
+)
+def test_bad_settings_are_refused_before_any_training(settings, tmp_path, changes, message):
+    with pytest.raises(SubLMError, match=message):
+        sublm.compress(**settings | changes, out=tmp_path / "run")
+    assert not (tmp_path / "run" / "teacher").exists()
+
+
+def test_a_score_is_never_chosen_on_the_reported_split(settings, tmp_path):
+    """Changing the validation labels changes the reported scores, and nothing that was chosen."""
+    first = sublm.compress(**settings, out=tmp_path / "first")
+    task = tmp_path / "task"
+    task.mkdir()
+    rng = random.Random(1)
+    for name in ("train.jsonl", "validation.jsonl"):
+        lines = [json.loads(line) for line in Path(settings["task"], name).read_text().splitlines()]
+        if name.startswith("validation"):
+            for line in lines:
+                line["label"] = rng.choice(["good", "bad"])
+        (task / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    second = sublm.compress(**settings | {"task": str(task)}, out=tmp_path / "second")
+    assert [p["subnet"] for p in second["points"]] == [p["subnet"] for p in first["points"]]
+    assert second["chosen"] == first["chosen"]
+    assert [p["search_score"] for p in second["points"]] == [p["search_score"] for p in first["points"]]
+    assert build_model(str(tmp_path / "first" / "teacher"), load_task(str(task)).task)[1]
