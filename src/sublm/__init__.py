@@ -1,7 +1,7 @@
 """SubLM: fit pre-trained transformer language models into a budget.
 
-    >>> import sublm
-    >>> front = sublm.compress("my-classifier", task="sst2", target=["latency<=8ms"])  # doctest: +SKIP
+>>> import sublm
+>>> front = sublm.compress("my-classifier", task="sst2", target=["latency<=8ms"])  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sublm.pipeline import compress
     from sublm.errors import SubLMError
     from sublm.export import export_onnx, load, save
+    from sublm.pipeline import compress
     from sublm.spaces import SearchSpace, Subnet
     from sublm.supernet import SuperNet
 

@@ -86,13 +86,16 @@ def execute(
             return run.result("train")
         found = search_subnets(work, prepared, predictor, constraints)
         if until == "search":
-            return {"evaluations": len(found.evaluations), "front": [e.costs | {"score": e.score} for e in found.front]}
+            return {
+                "evaluations": len(found.evaluations),
+                "front": [{**e.costs, "score": e.score} for e in found.front],
+            }
         points = make_models(work, teacher, prepared, found)
         original = measure(work, teacher, points, baselines)
 
-        front = build_front(work, teacher, prepared, found, points, baselines, original)
-        write_results(work, front)
-        return front
+        front_data = build_front(work, teacher, prepared, found, points, baselines, original)
+        write_results(work, front_data)
+        return front_data
 
 
 def run_stage(

@@ -9,7 +9,7 @@ from typing import Any
 from sublm.errors import RunError
 
 BASELINES = ("layer-dropping", "original-int8", "prune-and-distil")
-NOT_DECIDING = ("models", "onnx", "target", "baselines", "baseline_sizes", "evaluations")
+NOT_DECIDING = ("models", "sizes", "onnx", "target", "baselines", "baseline_sizes", "evaluations")
 """May change without making the run another one: each belongs to late stages, which see it among their inputs."""
 
 
@@ -32,7 +32,7 @@ class Settings:
         teacher_learning_rate: Largest learning rate of fine-tuning the teacher.
         space: The search space, or the path of a space.json.
         step: Neurons are kept in multiples of this.
-        min_layers: Fewest layers of a sub-network; None means two thirds.
+        min_layers: Fewest layers of a sub-network in the space `small`; None keeps all of them.
         importance: The score that sorts units; "none" leaves them as they are.
         strategy: Which sub-networks a training step trains.
         epochs: Epochs of training the super-network; 0 searches the sorted teacher as it is.
@@ -46,11 +46,13 @@ class Settings:
         sampling: "stratified" over the sizes, or "uniform" per variable.
         temperature: Of the distillation, for classes.
         hidden: Weight of the teacher's hidden states in the distillation.
+        freeze_embeddings: Keep the teacher's word embeddings as they are in everything that learns from it.
         precision: Of training and of the search's evaluations.
         sampler: How the search proposes.
         evaluations: Sub-networks to evaluate.
         objectives: "score" and names of costs.
-        models: Models of the front to write.
+        models: Models of the front to write, spread along it.
+        sizes: Shares of the largest's MACs at which models are written, instead of `models` spread ones.
         recover_epochs: Epochs of training each of them further; 0 writes them as found.
         refit: Recover on all training rows, those of the search included.
         baselines: What to compare with.
@@ -73,7 +75,7 @@ class Settings:
     teacher: str | None = None
     teacher_epochs: int = 4
     teacher_learning_rate: float = 5e-5
-    space: str = "medium"
+    space: str = "small"
     step: int = 32
     min_layers: int | None = None
     importance: str = "taylor"
@@ -89,11 +91,13 @@ class Settings:
     sampling: str = "stratified"
     temperature: float = 10.0
     hidden: float = 0.0
+    freeze_embeddings: bool = True
     precision: str = "auto"
     sampler: str = "nsga2"
     evaluations: int = 100
     objectives: tuple[str, ...] = ("score", "macs")
     models: int = 10
+    sizes: tuple[float, ...] = ()
     recover_epochs: int = 1
     refit: bool = False
     baselines: tuple[str, ...] = ()
@@ -104,7 +108,7 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("target", "text", "objectives", "baselines", "baseline_sizes"):
+        for name in ("target", "text", "objectives", "sizes", "baselines", "baseline_sizes"):
             value = getattr(self, name)
             if isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
@@ -132,6 +136,10 @@ class Settings:
         ):
             if getattr(self, name) not in known:
                 raise RunError(f"{name}={getattr(self, name)!r} is not known; choose one of {', '.join(known)}.")
+        for name in ("sizes", "baseline_sizes"):
+            wrong_sizes = [size for size in getattr(self, name) if not 0 < size <= 1]
+            if wrong_sizes:
+                raise RunError(f"{name} are shares of the MACs, above 0 and at most 1; got {wrong_sizes}.")
         unknown = [name for name in self.baselines if name not in BASELINES]
         if unknown:
             raise RunError(f"baselines: {unknown} not known; choose from {', '.join(BASELINES)}.")

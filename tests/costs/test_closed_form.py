@@ -64,7 +64,7 @@ MODELS = [
     (XLMRobertaConfig, XLMRobertaForSequenceClassification, {}),
     *[
         (ElectraConfig, kind, {"embedding_size": width})
-        for width in (50, 24)  # 50 is projected to the hidden size
+        for width in (16, 24)  # 16 is projected to the hidden size
         for kind in (
             ElectraModel,
             ElectraForSequenceClassification,

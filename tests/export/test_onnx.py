@@ -131,6 +131,14 @@ def test_the_model_keeps_its_mode_attention_and_weights(tmp_path):
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
 
+@pytest.mark.parametrize("name", ["bert-classification", "roberta-classification", "electra-answers"])
+def test_sub_networks_trace_to_plain_attention(name, tmp_path):
+    extracted = SuperNet(MODELS[name]()).extract(Subnet((1, 2, 0), (5, 0, 7), 32, 8))
+    nodes = [node.op_type for node in onnx.load(export_onnx(extracted, tmp_path / "model.onnx")).graph.node]
+    assert nodes.count("Softmax") == 2
+    assert "IsNaN" not in nodes  # what SDPA adds
+
+
 def test_a_tokenizer_without_segments_leaves_them_out(classifier, tmp_path):
     class Tokenizer:
         model_input_names = ("input_ids", "attention_mask")
@@ -142,11 +150,14 @@ def test_a_tokenizer_without_segments_leaves_them_out(classifier, tmp_path):
 
 
 def test_exporting_says_nothing_and_leaves_logging_alone(classifier, tmp_path, capfd):
+    uneven = SuperNet(MODELS["bert-encoder"]()).extract(Subnet((1, 2, 0), (5, 0, 7), 32, 8))
+    capfd.readouterr()
     handlers, level = list(logging.getLogger().handlers), logging.getLogger().level
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         path = export_onnx(classifier, tmp_path / "model.onnx")
         quantise_onnx(path, tmp_path / "int8.onnx")
+        export_onnx(uneven, tmp_path / "uneven.onnx")
     assert capfd.readouterr() == ("", "")
     assert (list(logging.getLogger().handlers), logging.getLogger().level) == (handlers, level)
 

@@ -195,6 +195,21 @@ def test_the_search_never_saw_the_split_is_said(front):
     assert "The search never saw that split: it compared sub-networks on 862 examples of its own" in text
 
 
+def test_a_path_is_shown_by_its_last_part(front):
+    front["model"] = "/somebody/home/tuned"
+    text = page(front)
+    assert "tuned on stsb" in Reader(text).text
+    assert "somebody" not in text
+
+
+def test_predicted_latency_and_the_datas_notes_are_told(front):
+    front["predictor"] = {"error": 0.031, "tau": 0.98}
+    front["task"]["notes"] = ["12 near-duplicates were removed."]
+    text = Reader(page(front)).text
+    assert "held-out error 3.1 %" in text
+    assert "12 near-duplicates were removed." in text
+
+
 def test_files_are_written_whole_and_again(front, tmp_path):
     path = tmp_path / "front.json"
     path.write_text(json.dumps(front), encoding="utf-8")

@@ -356,6 +356,9 @@ def test_the_configuration_keeps_label_names_and_problem(family, tmp_path):
         assert is_stock(supernet, subnet) or loaded.layer_heads == [count(subnet.heads[i]) for i in subnet.layers]
 
 
+@pytest.mark.filterwarnings(
+    "ignore:`gradient_checkpointing_enable`:FutureWarning"
+)  # the new name needs a newer release
 def test_gradient_checkpointing_gives_the_same_gradients():
     supernet = SuperNet(tiny_model("bert", "classification", **NO_DROPOUT).double().train())
     batch = tiny_batch("bert", "classification")
@@ -403,3 +406,15 @@ def test_random_subnets_of_these_tests_cover_what_they_claim(family):
     assert any(isinstance(units, tuple) for subnet in mixed for units in (*subnet.heads, *subnet.neurons))
     assert any(len(subnet.layers) < supernet.shape.layers for subnet in mixed)
     assert any(bool(count(h)) != bool(count(n)) for s in mixed for h, n in zip(s.heads, s.neurons, strict=True))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_skipped_halves_are_not_computed(family):
+    supernet = SuperNet(tiny_model(family, "classification"))
+    ran = []
+    for leaf in supernet.layout.leaves:
+        if leaf.layer is not None:
+            leaf.module.register_forward_hook(lambda *_, leaf=leaf: ran.append((leaf.layer, leaf.half)))
+    supernet.activate(Subnet((2, 0, 0), (0, 3, 0), 24, 6))
+    outputs(supernet.model, tiny_batch(family, "classification"))
+    assert ran == [(0, "attention")] * 5 + [(1, "ffn")] * 3

@@ -60,23 +60,26 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
     assert not same_weights(weights[0], weights[2])
 
 
-def test_one_step_is_the_textbooks() -> None:
-    """The trial step leaves no trace: the result is one AdamW step from the first weights."""
+def test_three_steps_are_the_textbooks() -> None:
+    """The trial step leaves no trace: the result is three AdamW steps from the first weights."""
     model, other = tiny_model(dropout=0.0), tiny_model(dropout=0.0)
-    batches = TinyBatches(batch_size=48)
-    fit(
-        model, TrainOptions(epochs=1, learning_rate=1e-2, clip=0.5, warmup=0.0, precision="fp32", device="cpu"), batches
-    )
-    batch = next(batches(0))
-    other.train()
-    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
-    torch.nn.functional.cross_entropy(other(**inputs).logits, batch["labels"]).backward()
-    torch.nn.utils.clip_grad_norm_(other.parameters(), 0.5)
+    batches = TinyBatches(batch_size=16)
+    options = TrainOptions(epochs=1, learning_rate=1e-2, clip=0.5, warmup=0.0, precision="fp32", device="cpu")
+    fit(model, options, batches)
     named = dict(other.named_parameters())
     plain = [p for name, p in named.items() if name.endswith("bias") or "LayerNorm" in name]
     decayed = [p for name, p in named.items() if not (name.endswith("bias") or "LayerNorm" in name)]
     groups = [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
-    torch.optim.AdamW(groups, lr=1e-2).step()
+    optimizer = torch.optim.AdamW(groups, lr=1e-2, fused=True)
+    other.train()
+    for number, batch in enumerate(batches(0)):
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-2 * (1 - number / 3)
+        inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        torch.nn.functional.cross_entropy(other(**inputs).logits, batch["labels"]).backward()
+        torch.nn.utils.clip_grad_norm_(other.parameters(), 0.5)
+        optimizer.step()
+        optimizer.zero_grad()
     for name, values in weights_of(model).items():
         torch.testing.assert_close(values, other.state_dict()[name], atol=1e-5, rtol=1e-4)
 
@@ -368,6 +371,16 @@ def test_going_on_after_an_error_ends_in_the_same_weights(tmp_path, stop) -> Non
     assert result.resumed == (stop >= 4)
     assert result.best_step == whole.best_step
     assert result.history == whole.history
+
+
+def test_a_teacher_is_not_asked_again_after_an_interruption(tmp_path) -> None:
+    teachers = [Counting(tiny_model(seed=9)) for _ in range(2)]
+    scores = iter([0.1, 0.2])  # the third probe fails, after the second epoch's checkpoint
+    arguments = {"strategy": fixed(teach="teacher"), "folder": tmp_path}
+    with pytest.raises(StopIteration):
+        fit(tiny_model(), teacher=teachers[0], probe=lambda: next(scores), **arguments)
+    assert fit(tiny_model(), teacher=teachers[1], probe=lambda: 0.3, **arguments).best_score == 0.3
+    assert [teacher.rows for teacher in teachers] == [48, 0]
 
 
 def test_the_network_is_left_usable_after_an_error() -> None:

@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 from sublm.architectures.shape import Shape
 from sublm.errors import TrainingError
 from sublm.spaces.subnet import Subnet
-from sublm.training import STRATEGIES, Draw, fixed, kd, one_shot, random_linear, random_subnets, sandwich, standard
+from sublm.training import (
+    STRATEGIES,
+    Draw,
+    fixed,
+    guided,
+    kd,
+    one_shot,
+    random_linear,
+    random_subnets,
+    sandwich,
+    standard,
+)
 from sublm.training.strategies import ramp
 
 SHAPE = Shape(layers=2, hidden=8, heads=2, head_size=4, neurons=16)
@@ -98,6 +109,14 @@ def test_an_outside_teacher_teaches_all_of_sandwich_and_the_largest_of_one_shot(
         "inplace",
         "inplace",
     ]
+
+
+def test_guided_leaves_the_largest_alone_if_there_is_a_teacher() -> None:
+    draws = drawn(guided(Space()))
+    assert draws[0] == Draw(SMALLEST, "teacher")
+    assert len(draws) == 3
+    assert all(d.teach == "teacher" and d.subnet != LARGEST for d in draws)
+    assert drawn(guided(Space(), teach="labels")) == drawn(one_shot(Space()))
 
 
 def test_fixed_trains_one_subnet_or_the_plain_model() -> None:

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import copy
 import random
 
 import pytest
 import torch
 from tiny_training import TinyBatches, TinySpace, same_weights, tiny_model, tiny_rows, weights_of
+from transformers import BertForMultipleChoice
 
 from sublm.errors import TrainingError
 from sublm.spaces.subnet import Subnet
 from sublm.supernet import SuperNet
-from sublm.training import STRATEGIES, Distillation, Draw, TrainOptions, fixed, one_shot, sandwich, train
+from sublm.training import STRATEGIES, Distillation, Draw, TrainOptions, fixed, guided, one_shot, sandwich, train
 from sublm.training.distillation import logits_loss
 from sublm.training.precision import open_accelerator
 from sublm.training.step import Stepper
@@ -176,7 +178,7 @@ def test_steps_that_make_no_sense_are_refused(supernet, draws, words) -> None:
         step(supernet, [Draw(supernet.largest, teach) for teach in draws])
 
 
-@pytest.mark.parametrize("name", sorted(STRATEGIES))
+@pytest.mark.parametrize("name", sorted({*STRATEGIES} - {"guided"}))
 def test_every_strategy_trains_and_restores_what_was_active(name) -> None:
     supernet = SuperNet(tiny_model(dropout=0.0))
     space, batches = TinySpace(supernet), TinyBatches()
@@ -190,6 +192,41 @@ def test_every_strategy_trains_and_restores_what_was_active(name) -> None:
         logits = supernet.model(rows["input_ids"], rows["attention_mask"]).logits
     assert result.steps == 48
     assert torch.nn.functional.cross_entropy(logits, rows["labels"]) < 0.5
+
+
+def test_guided_teaches_the_smallest_what_the_teacher_knows() -> None:
+    teacher, batches = tiny_model(dropout=0.0), TinyBatches()
+    options = TrainOptions(epochs=20, learning_rate=1e-2, precision="fp32", device="cpu")
+    train(teacher, batches, fixed(), options, steps_per_epoch=batches.count)
+    supernet = SuperNet(copy.deepcopy(teacher))
+    space, rows = TinySpace(supernet), tiny_rows()
+    supernet.activate(space.smallest)
+
+    def disagreement() -> float:
+        with torch.no_grad():
+            inputs = rows["input_ids"], rows["attention_mask"]
+            return logits_loss("classification", supernet.model(*inputs).logits, teacher(*inputs).logits, 2.0).item()
+
+    before = disagreement()
+    distillation = Distillation(temperature=2.0, labels=0.0)
+    train(
+        supernet,
+        batches,
+        guided(space),
+        options,
+        steps_per_epoch=batches.count,
+        teacher=teacher,
+        distillation=distillation,
+    )
+    assert disagreement() < before / 4
+
+
+def test_hidden_states_alone_teach_nothing_to_a_subnet_without_layers() -> None:
+    supernet = SuperNet(tiny_model(dropout=0.0))
+    draws = [Draw(supernet.largest, "none"), Draw(Subnet.uniform(supernet.shape, layers=0), "inplace")]
+    loss, found = step(supernet, draws, distillation=Distillation(labels=0.0, logits=0.0, hidden=1.0))
+    assert loss == 0
+    assert not any(gradient.any() for gradient in found.values())
 
 
 def test_training_one_subnet_trains_the_extracted_model() -> None:
@@ -219,3 +256,25 @@ def test_units_that_no_subnet_keeps_are_not_trained() -> None:
     dense = "bert.encoder.layer.0.intermediate.dense.weight"
     assert torch.equal(before[dense][12:], after[dense][12:])
     assert not torch.equal(before[dense][:12], after[dense][:12])
+
+
+def test_multiple_choice_in_bf16_with_hidden_states_of_a_teacher() -> None:
+    """Inputs of a choice have one axis more than its hidden states."""
+    config = tiny_model().config
+    supernet, teacher = SuperNet(BertForMultipleChoice(config)), BertForMultipleChoice(config)
+    rows = {name: values[:48] for name, values in tiny_rows().items()}
+    choices = {name: rows[name].reshape(16, 3, -1) for name in ("input_ids", "attention_mask")}
+    batch = {**choices, "labels": torch.arange(16) % 3, "index": torch.arange(16)}
+    options = TrainOptions(epochs=20, learning_rate=1e-2, precision="bf16", device="cpu")
+    result = train(
+        supernet,
+        lambda epoch: [batch],
+        sandwich(TinySpace(supernet), random_nets=1, teach="teacher"),
+        options,
+        steps_per_epoch=1,
+        kind="multiple_choice",
+        teacher=teacher,
+        distillation=Distillation(temperature=2.0, hidden=1.0),
+    )
+    assert result.precision == "bf16"
+    assert result.history[-1].loss < result.history[0].loss

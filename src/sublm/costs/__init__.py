@@ -3,7 +3,6 @@
 from sublm.costs.closed_form import CostModel, cost_model
 from sublm.costs.latency import Latency, measure_latency
 from sublm.costs.lengths import representative_lengths
-from sublm.costs.machine import describe_machine
 from sublm.costs.macs import macs
 from sublm.costs.parameters import parameters
 from sublm.costs.prediction import LatencyPredictor, fit_latency
@@ -13,7 +12,6 @@ __all__ = [
     "Latency",
     "LatencyPredictor",
     "cost_model",
-    "describe_machine",
     "fit_latency",
     "macs",
     "measure_latency",

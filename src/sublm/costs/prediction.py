@@ -17,8 +17,8 @@ import numpy as np
 
 from sublm.costs.closed_form import cost_model
 from sublm.costs.latency import Candidate, Latency, measure_latency
-from sublm.costs.machine import describe_machine
 from sublm.errors import LatencyError
+from sublm.machine import describe_machine
 from sublm.spaces.subnet import Subnet, count
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class LatencyPredictor:
 
     Attributes:
         coefficients: Milliseconds per unit of every feature, none negative.
-        error: Mean absolute percentage error on held-out sub-networks (cross-validation), in percent.
+        error: Mean absolute error on held-out sub-networks (cross-validation), as a share of their latency.
         tau: Kendall's rank correlation on them.
         points: Number of sub-networks measured.
         statistic: What of the measured latencies is predicted: "minimum" or "median".
@@ -198,7 +198,7 @@ def _fit(rows: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 
 def _held_out(rows: np.ndarray, times: np.ndarray, seed: int) -> tuple[float, float]:
-    """Mean absolute percentage error and Kendall's tau of predictions for points the fit has not seen."""
+    """Mean absolute error, as a share of the time, and Kendall's tau of predictions for points the fit has not seen."""
     from scipy.stats import kendalltau
 
     order = np.random.default_rng(seed).permutation(len(times))
@@ -208,5 +208,5 @@ def _held_out(rows: np.ndarray, times: np.ndarray, seed: int) -> tuple[float, fl
         train = np.setdiff1d(order, test)
         predicted[test] = rows[test] @ _fit(rows[train], times[train])
     tau = float(kendalltau(predicted, times).statistic)
-    error = float(np.mean(np.abs(predicted / times - 1)) * 100)
+    error = float(np.mean(np.abs(predicted / times - 1)))
     return error, 0.0 if math.isnan(tau) else tau

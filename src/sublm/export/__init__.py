@@ -1,6 +1,17 @@
 """Writing ordinary models: transformers folders, ONNX, model cards."""
 
-from sublm.export.onnx import check_onnx, export_onnx, quantise_onnx
+from sublm.export.card import ModelCard, known_of, write_card
+from sublm.export.onnx import check_onnx, export_onnx, predict_onnx, quantise_onnx
 from sublm.export.save import load, save
 
-__all__ = ["check_onnx", "export_onnx", "load", "quantise_onnx", "save"]
+__all__ = [
+    "ModelCard",
+    "check_onnx",
+    "export_onnx",
+    "known_of",
+    "load",
+    "predict_onnx",
+    "quantise_onnx",
+    "save",
+    "write_card",
+]

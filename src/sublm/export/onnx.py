@@ -7,11 +7,12 @@ import inspect
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -56,7 +57,8 @@ def export_onnx(model: Any, path: str | Path, *, tokenizer: Any = None, length: 
     target = Path(path)
     plain = _copy(model)
     # Eager attention traces to fewer operators than SDPA, which also guards against rows that are masked whole.
-    plain.set_attn_implementation("eager")
+    # Set by hand: set_attn_implementation refuses classes whose own module defines no attention.
+    plain.config._attn_implementation = "eager"
     names = _input_names(plain, tokenizer)
     # Two shapes that differ in every axis: the axes of the outputs that change with them are the dynamic ones.
     first, second = (2, 3, length), (3, 4, length + 1)
@@ -114,14 +116,7 @@ def check_onnx(
         MissingPackageError: If onnxruntime is not installed.
         ExportError: If the file cannot be read, or an output differs by more than the tolerance.
     """
-    runtime = try_import("onnxruntime", extra="onnx", purpose="Checking ONNX")
-    options = runtime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = torch.get_num_threads()
-    try:
-        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime has a class per cause and no common base
-        raise ExportError(f"ONNX Runtime cannot read {path}: {error}") from error
+    session = _session(path, "Checking ONNX")
     names = tuple(entry.name for entry in session.get_inputs())
     outputs = [entry.name for entry in session.get_outputs()]
     plain, worst = _copy(model), 0.0
@@ -147,6 +142,30 @@ def check_onnx(
                 )
             worst = max(worst, difference)
     return worst
+
+
+def predict_onnx(path: str | Path, batches: Iterable[Mapping[str, Tensor]]) -> np.ndarray:
+    """The logits of an ONNX file, run by ONNX Runtime.
+
+    Args:
+        path: The ONNX file; its first output is taken.
+        batches: Inputs as `sublm.tasks.evaluation_batches` gives them; "index" says where their rows belong.
+
+    Returns:
+        [rows, outputs], in row order.
+
+    Raises:
+        MissingPackageError: If onnxruntime is not installed.
+        ExportError: If the file cannot be read.
+    """
+    session = _session(path, "Running ONNX")
+    names = [entry.name for entry in session.get_inputs()]
+    rows, parts = [], []
+    for batch in batches:
+        rows.append(batch["index"].numpy())
+        parts.append(session.run(None, {name: batch[name].numpy() for name in names})[0])
+    order = np.argsort(np.concatenate(rows))
+    return np.concatenate(parts)[order]
 
 
 def quantise_onnx(path: str | Path, out: str | Path) -> Path:
@@ -201,6 +220,17 @@ class _Positional(nn.Module):
     def _call(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         found = self.model(**inputs, return_dict=True, output_hidden_states=False, output_attentions=False)
         return {name: value for name, value in found.items() if isinstance(value, Tensor)}
+
+
+def _session(path: str | Path, purpose: str) -> Any:
+    runtime = try_import("onnxruntime", extra="onnx", purpose=purpose)
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = torch.get_num_threads()
+    try:
+        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime has a class per cause and no common base
+        raise ExportError(f"ONNX Runtime cannot read {path}: {error}") from error
 
 
 def _copy(model: Any) -> Any:

@@ -80,12 +80,21 @@ def _own_loss(model: object, inputs: Mapping[str, Tensor], method: str) -> Tenso
 
 
 def parameter_gradients(supernet: SuperNet, loss: Tensor) -> dict[str, Tensor]:
-    """Gradients of the elastic weights by name; `.grad` of the parameters is not touched."""
+    """Gradients of the elastic weights by name; `.grad` of the parameters is not touched.
+
+    Raises:
+        TrainingError: If every weight is frozen.
+    """
     paths = {leaf.path for leaf in supernet.layout.leaves}
     named = {
         name: parameter
         for name, parameter in supernet.model.named_parameters()
         if name.rpartition(".")[0] in paths and parameter.requires_grad
     }
+    if not named:
+        raise TrainingError(
+            "Every weight of the model is frozen, so none has a gradient. Call model.requires_grad_(True), "
+            "or use method='taylor_gate' or 'fisher', which need no gradients of weights."
+        )
     found = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
     return {name: gradient for name, gradient in zip(named, found, strict=True) if gradient is not None}

@@ -31,7 +31,7 @@ def taylor(supernet: SuperNet, batches: Iterable[Mapping[str, Tensor]], *, loss:
 
     Raises:
         DataError: If there is no batch, or the model returns no loss.
-        TrainingError: If a loss is not a number.
+        TrainingError: If a loss is not a number, or every weight is frozen.
     """
     sums: dict[str, Tensor] = {}
     count = 0

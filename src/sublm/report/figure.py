@@ -135,7 +135,7 @@ def plotly_figure(data: FrontFigure, cost: str = "macs", palette: Palette = LIGH
             y=data.original.score,
             line=dashed,
             annotation={"text": f"original {score_text(data.original.score)}", "font": {"size": 12}},
-            annotation_position="bottom left",
+            annotation_position="top left",
         )
     if axis.original is not None:
         figure.add_vline(x=axis.original, line=dashed)

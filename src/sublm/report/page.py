@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sublm.files import write_text
 from sublm.report.data import COSTS, FrontFigure, costs_of, front_figure_data, read_front
 from sublm.report.figure import DARK, LIGHT, MARKERS, plotly_figure, write_png
 from sublm.report.shapes import shape_pictures
@@ -26,6 +27,9 @@ from sublm.report.text import (
 
 AUTO_CLASSES = {"multiple_choice": "AutoModelForMultipleChoice"}
 """Kind of task -> transformers class that loads its model; all others are sequence classification."""
+
+RUNTIMES = {"torch": "PyTorch", "onnx": "ONNX Runtime"}
+"""Runtimes as people write them."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def write_report(front: Mapping[str, Any] | str | Path, folder: str | Path) -> N
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     data = front_figure_data(content)
-    _write(target / "report.html", page(content, data).encode("utf-8"))
+    write_text(target / "report.html", page(content, data))
     beside = target / ".front.png.part"
     write_png(data, beside)
     os.replace(beside, target / "front.png")
@@ -112,6 +116,7 @@ def page(front: Mapping[str, Any], data: FrontFigure | None = None) -> str:
     rows, original, baselines = model_rows(front), original_row(front), baseline_rows(front)
     return environment.get_template("report.html").render(
         front=front,
+        source=f"{_model_name(str(front['model']))} on {front['task'].get('name', 'the task')}",
         data=data,
         headline=headline(front),
         facts=facts(front),
@@ -265,23 +270,40 @@ def measuring(front: Mapping[str, Any]) -> list[str]:
         )
     if latency:
         length, batch = latency.get("length"), latency.get("batch", 1)
-        texts = "the lengths of the task’s own texts" if length == "task" else f"texts of {length} tokens"
+        texts = f"texts of {length} tokens" if isinstance(length, int) else "the lengths of the task’s own texts"
+        runtime = latency.get("runtime", "torch")
         threads = latency.get("threads")
         text.append(
-            f"Latency is the fastest of repeated, interleaved runs in {latency.get('runtime', 'torch')} at batch "
+            f"Latency is the fastest of repeated, interleaved runs in {RUNTIMES.get(runtime, runtime)} at batch "
             f"{batch} on {texts}, {threads} thread{'' if threads == 1 else 's'}; median and spread are in the tables."
         )
+    error = (front.get("predictor") or {}).get("error")
+    if error is not None:
+        text.append(
+            f"In the search, latency was predicted from measured sub-networks; held-out error {100 * error:.1f} %. "
+            "The models in the tables were measured themselves."
+        )
     text.append("MACs are multiply-accumulates of one text; parameters are those stored.")
-    return text
+    return [*text, *task.get("notes", ())]
 
 
 def machine(front: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the run ran on and with, as pairs of title and value."""
-    named = {"processor": "Processor", "cores": "Cores", "threads": "Threads", "device": "Device", "python": "Python"}
-    found = front.get("machine") or {}
-    pairs = [(named.get(key, key), str(value)) for key, value in found.items() if value not in (None, "")]
+    named = {
+        "processor": "Processor",
+        "cores": "Cores",
+        "threads": "Threads",
+        "memory_gib": "Memory (GiB)",
+        "system": "System",
+        "device": "Device",
+        "python": "Python",
+        "sublm": "SubLM",
+        "torch": "PyTorch",
+    }
+    found = {**(front.get("machine") or {})}
     if front.get("sublm"):
-        pairs.append(("SubLM", str(front["sublm"])))
+        found.setdefault("sublm", front["sublm"])
+    pairs = [(named.get(key, key), str(value)) for key, value in found.items() if value not in (None, "")]
     if front.get("seed") is not None:
         pairs.append(("Seed", str(front["seed"])))
     return pairs
@@ -312,6 +334,12 @@ def loading_code(front: Mapping[str, Any]) -> list[tuple[str, str]]:
     return code
 
 
+def _model_name(model: str) -> str:
+    """A name on the Hub as it is; of a path the last part, because pages are passed on."""
+    path = Path(model)
+    return path.name if path.is_absolute() or model.startswith((".", "~")) else model
+
+
 def _json_for_script(value: Any) -> str:
     """JSON that no script element ends early; numbers that are none become null."""
 
@@ -325,9 +353,3 @@ def _json_for_script(value: Any) -> str:
         return item
 
     return json.dumps(plain(value), separators=(",", ":")).replace("<", "\\u003c").replace("&", "\\u0026")
-
-
-def _write(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_bytes(content)
-    os.replace(beside, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,20 +26,34 @@ def indices(units: Units) -> tuple[int, ...]:
     return tuple(range(units)) if isinstance(units, int) else units
 
 
+def _whole(number: Any, what: str) -> int:
+    """An integer of any library as Python's own; nothing is rounded."""
+    try:
+        if isinstance(number, bool):
+            raise TypeError
+        whole = operator.index(number)
+    except TypeError:
+        raise SubnetError(f"{what} must be a count or a list of indices, not {number!r}.") from None
+    if whole < 0:
+        raise SubnetError(f"{what} must not be negative; got {whole}.")
+    return whole
+
+
 def _canonical(units: Any, what: str) -> Units:
     """Sorts indices and turns a prefix given by indices into its count."""
-    if isinstance(units, bool) or not isinstance(units, (int, Iterable)):
-        raise SubnetError(f"{what} must be a count or a list of indices, not {units!r}.")
-    if isinstance(units, int):
-        if units < 0:
-            raise SubnetError(f"{what} must not be negative; got {units}.")
-        return units
-    chosen = tuple(sorted(int(unit) for unit in units))
+    if isinstance(units, str) or not isinstance(units, Iterable):
+        return _whole(units, what)
+    chosen = tuple(sorted(_whole(unit, what) for unit in units))
     if len(set(chosen)) != len(chosen):
-        raise SubnetError(f"{what} names an index twice: {list(units)}.")
-    if chosen and chosen[0] < 0:
-        raise SubnetError(f"{what} has a negative index: {chosen[0]}.")
+        raise SubnetError(f"{what} names an index twice: {list(chosen)}.")
     return len(chosen) if chosen == tuple(range(len(chosen))) else chosen
+
+
+def _per_layer(units: Any, what: str) -> tuple[Units, ...]:
+    """The canonical form of one entry per layer."""
+    if isinstance(units, str) or not isinstance(units, Iterable):
+        raise SubnetError(f"{what} needs one entry per layer of the super-network, not {units!r}; see Subnet.uniform.")
+    return tuple(_canonical(u, f"{what} of layer {i}") for i, u in enumerate(units))
 
 
 @dataclass(frozen=True)
@@ -62,8 +77,8 @@ class Subnet:
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
-        set_(self, "heads", tuple(_canonical(u, f"heads of layer {i}") for i, u in enumerate(self.heads)))
-        set_(self, "neurons", tuple(_canonical(u, f"neurons of layer {i}") for i, u in enumerate(self.neurons)))
+        set_(self, "heads", _per_layer(self.heads, "heads"))
+        set_(self, "neurons", _per_layer(self.neurons, "neurons"))
         set_(self, "hidden", _canonical(self.hidden, "hidden"))
         set_(self, "head_size", _canonical(self.head_size, "head_size"))
         if len(self.heads) != len(self.neurons):
@@ -98,7 +113,8 @@ class Subnet:
             hidden: Hidden channels kept.
             head_size: Dimensions kept of every head.
         """
-        kept = range(shape.layers) if layers is None else range(layers) if isinstance(layers, int) else layers
+        layers = shape.layers if layers is None else layers
+        kept = range(_whole(layers, "layers")) if isinstance(layers, int) else layers
         chosen = set(kept)
         if not chosen <= set(range(shape.layers)):
             raise SubnetError(f"layers {sorted(chosen)} do not exist: the super-network has {shape.layers}.")

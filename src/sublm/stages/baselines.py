@@ -8,6 +8,7 @@ from typing import Any
 
 from sublm.costs import cost_model
 from sublm.spaces import Subnet
+from sublm.stages.models import TOLERANCE
 from sublm.stages.supernet import Prepared
 from sublm.stages.teacher import TeacherResult
 from sublm.stages.workspace import Workspace
@@ -16,11 +17,18 @@ from sublm.training import fixed
 
 
 def uniform_share(supernet: SuperNet, share: float, step: int) -> Subnet:
-    """All layers alike, with about a share of the heads and neurons: prune-and-distil's shape."""
-    shape = supernet.shape
+    """All layers alike: prune-and-distil's shape of a share of the MACs.
+
+    The heads are the share rounded, the neurons fill up what is left.
+    """
+    shape, costs = supernet.shape, cost_model(supernet)
     heads = max(1, round(shape.heads * share))
-    neurons = min(shape.neurons, max(step, step * round(shape.neurons * share / step)))
-    return Subnet.uniform(shape, heads=heads, neurons=neurons)
+    limit = share * costs.macs(supernet.largest) * TOLERANCE
+    fitting = [step]
+    for neurons in range(2 * step, shape.neurons + 1, step):
+        if costs.macs(Subnet.uniform(shape, heads=heads, neurons=neurons)) <= limit:
+            fitting.append(neurons)
+    return Subnet.uniform(shape, heads=heads, neurons=min(fitting[-1], shape.neurons))
 
 
 def dropped_layers(supernet: SuperNet, share: float) -> Subnet:
@@ -62,7 +70,12 @@ def _train(
     s = work.settings
     name = f"{kind} {round(100 * share)} %"
     path = f"baselines/{kind}-{round(100 * share)}"
-    inputs = {"subnet": subnet.to_dict(), "epochs": s.teacher_epochs, "learning_rate": s.learning_rate}
+    inputs = {
+        "subnet": subnet.to_dict(),
+        "epochs": s.teacher_epochs,
+        "learning_rate": s.learning_rate,
+        "distillation": [s.temperature, s.hidden, s.freeze_embeddings],
+    }
     upstream = [stage for stage in ("teacher", "importance") if work.run.knows(stage)]
     stage = work.run.stage(f"baseline {name}", inputs, outputs=[path], after=upstream)
     folder = work.run.folder / path
@@ -76,6 +89,7 @@ def _train(
                 checkpoints,
                 teacher=teacher.model if teacher.teaches else None,
                 probe=work.probe(model),
+                layers=subnet.layers,
             )
             stage.result["train_seconds"] = result.seconds
             stage.result["scores"] = work.scores(model, "validation")
@@ -96,18 +110,19 @@ def _train(
 
 def _int8(work: Workspace, teacher: TeacherResult, prepared: Prepared) -> dict[str, Any]:
     """The teacher with dynamic int8 weights in ONNX Runtime; scored there."""
-    from sublm.export import export_onnx, quantise_onnx
-    from sublm.export.onnx import predict_onnx
-    from sublm.tasks import compute_metrics
+    from sublm.export import export_onnx, predict_onnx, quantise_onnx
+    from sublm.tasks import compute_metrics, evaluation_batches
 
-    stage = work.run.stage("baseline original int8", {"runtime": "onnx"}, outputs=["baselines/int8.onnx"], after=["teacher"])
+    stage = work.run.stage(
+        "baseline original int8", {"runtime": "onnx"}, outputs=["baselines/int8.onnx"], after=["teacher"]
+    )
     path = work.run.folder / "baselines" / "int8.onnx"
     if not stage.done:
         with work.doing(stage, "Baseline: the original in int8"), tempfile.TemporaryDirectory() as folder:
             path.parent.mkdir(exist_ok=True)
             export_onnx(teacher.model, Path(folder) / "original.onnx", tokenizer=work.tokenizer)
             quantise_onnx(Path(folder) / "original.onnx", path)
-            logits = predict_onnx(path, work.encoded["validation"], pad_token_id=work.pad)
+            logits = predict_onnx(path, evaluation_batches(work.encoded["validation"], pad_token_id=work.pad))
             stage.result["scores"] = compute_metrics(logits, work.encoded["validation"].labels, work.data.task)
     costs, largest = cost_model(prepared.supernet), prepared.supernet.largest
     return {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sublm.costs import cost_model
+from sublm.errors import TargetError
 from sublm.export import export_onnx, load, save
 from sublm.search import Evaluation
 from sublm.spaces import Subnet
@@ -17,6 +18,9 @@ from sublm.stages.teacher import TeacherResult
 from sublm.stages.workspace import Workspace, spread
 from sublm.supernet import is_stock
 from sublm.training import fixed
+
+TOLERANCE = 1.01
+"""A size is met within one per cent: heads and blocks of neurons are coarse."""
 
 
 @dataclass
@@ -76,6 +80,28 @@ def choose(front: list[Evaluation], cost: str, number: int) -> list[Evaluation]:
     return sorted(chosen.values(), key=lambda e: e.costs[cost])
 
 
+def choose_sizes(evaluations: list[Evaluation], whole: float, sizes: tuple[float, ...]) -> list[Evaluation]:
+    """Picks the best evaluation within each share of the largest's MACs.
+
+    Args:
+        evaluations: All evaluations.
+        whole: The largest's MACs.
+        sizes: Shares.
+
+    Raises:
+        TargetError: If no evaluated sub-network is that small.
+    """
+    chosen: dict[str, Evaluation] = {}
+    for size in sizes:
+        usable = [e for e in evaluations if math.isfinite(e.score) and e.costs["macs"] <= size * whole * TOLERANCE]
+        if not usable:
+            least = min(e.costs["macs"] for e in evaluations) / whole
+            raise TargetError(f"sizes: no sub-network with {size:.0%} of the MACs; the smallest has {least:.1%}.")
+        best = max(usable, key=lambda e: (e.score, -e.costs["macs"]))
+        chosen.setdefault(best.subnet.key, best)
+    return sorted(chosen.values(), key=lambda e: e.costs["macs"])
+
+
 def names_for(work: Workspace, prepared: Prepared, chosen: list[Evaluation]) -> list[str]:
     """A name per model: its share of the largest's MACs in percent, with a letter where two are alike."""
     model = cost_model(prepared.supernet)
@@ -95,7 +121,11 @@ def make_models(work: Workspace, teacher: TeacherResult, prepared: Prepared, fou
     """Extracts, recovers, scores and saves the chosen models; each is a stage of its own."""
     s = work.settings
     cost = next(name for name in s.objectives if name != "score")
-    chosen = choose(found.front, cost, s.models)
+    if s.sizes:
+        model = cost_model(prepared.supernet)
+        chosen = choose_sizes(found.evaluations, model.macs(prepared.supernet.largest), s.sizes)
+    else:
+        chosen = choose(found.front, cost, s.models)
     points = []
     for name, evaluation in zip(names_for(work, prepared, chosen), chosen, strict=True):
         points.append(_make_model(work, teacher, prepared, evaluation, name))
@@ -111,6 +141,7 @@ def _make_model(
         "subnet": subnet.to_dict(),
         "epochs": s.recover_epochs,
         "learning_rate": s.learning_rate,
+        "distillation": [s.temperature, s.hidden, s.freeze_embeddings],
         "refit": s.refit,
         "onnx": s.onnx or s.runtime == "onnx",
     }
@@ -131,6 +162,7 @@ def _make_model(
                     checkpoints,
                     teacher=teacher.model if teacher.teaches else None,
                     split="full_train" if s.refit else "train",
+                    layers=subnet.layers,
                 )
                 stage.result["train_seconds"] = result.seconds
             stage.result["after"] = work.scores(model, "validation")

@@ -55,7 +55,11 @@ def make_plan(work: Workspace) -> dict[str, Any]:
     if s.teacher is None and not trained:
         add("teacher", f"{s.teacher_epochs} epochs of fine-tuning", s.teacher_epochs * step_rows)
     if s.epochs:
-        add("train", f"{s.epochs} epochs of {s.strategy} ({per_step:.2f} full passes a step)", s.epochs * per_step * step_rows)
+        add(
+            "train",
+            f"{s.epochs} epochs of {s.strategy} ({per_step:.2f} full passes a step)",
+            s.epochs * per_step * step_rows,
+        )
     add("search", f"{s.evaluations} sub-networks on {search_rows} rows", s.evaluations * mean * search_rows * row)
     if s.recover_epochs:
         share = mean * s.models * s.recover_epochs

@@ -7,6 +7,7 @@ from typing import Any
 
 from sublm import __version__
 from sublm.costs import Latency, cost_model, measure_latency
+from sublm.export import ModelCard, known_of, write_card
 from sublm.report import write_report
 from sublm.run import write_json
 from sublm.search import Constraint
@@ -202,4 +203,7 @@ def write_results(work: Workspace, front: dict[str, Any]) -> None:
     """Writes `front.json`, a card per model, and the report."""
     with work.progress.stage("Writing the report"):
         write_json(work.run.folder / "front.json", front)
+        known = known_of(work.settings.model) | {"parent_fingerprint": work.model_fingerprint}
+        for point in front["points"]:
+            write_card(ModelCard.from_front(front, point["name"], **known), work.run.folder / point["folder"])
         write_report(front, work.run.folder)

@@ -79,13 +79,13 @@ def fit_predictor(work: Workspace, prepared: Prepared) -> LatencyPredictor | Non
             stage.result |= {"error": predictor.error, "tau": predictor.tau}
             write_json(path, predictor.to_dict())
     predictor = LatencyPredictor.from_dict(read_json(path))
-    work.progress.message(f"Latency is predicted with a held-out error of {predictor.error:.1%} (tau {predictor.tau:.2f})")
+    work.progress.message(
+        f"Latency is predicted with a held-out error of {predictor.error:.1%} (tau {predictor.tau:.2f})"
+    )
     return predictor
 
 
-def check_target(
-    work: Workspace, prepared: Prepared, predictor: LatencyPredictor | None
-) -> tuple[Constraint, ...]:
+def check_target(work: Workspace, prepared: Prepared, predictor: LatencyPredictor | None) -> tuple[Constraint, ...]:
     """Reads the targets and makes sure that something meets them, before any training if latency is not among them."""
     costs = costs_of(work, prepared, predictor)
     whole = {name: cost(prepared.supernet.largest) for name, cost in costs.items()}

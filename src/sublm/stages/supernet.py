@@ -70,8 +70,8 @@ def make_space(
     else:
         options: dict[str, Any] = {"step": s.step}
         if s.space == "small":
-            least = -(-2 * supernet.shape.layers // 3) if s.min_layers is None else s.min_layers
-            options["min_layers"] = min(least, supernet.shape.layers)
+            # Depth is dear: what loses layers trains badly and draws steps away from what lives.
+            options["min_layers"] = supernet.shape.layers if s.min_layers is None else s.min_layers
             if importance is not None:
                 options["layer_order"] = importance.layer_order()
         elif s.space == "medium":
@@ -112,6 +112,7 @@ def train_supernet(work: Workspace, teacher: TeacherResult, prepared: Prepared) 
         "sampling": s.sampling,
         "temperature": s.temperature,
         "hidden": s.hidden,
+        "freeze_embeddings": s.freeze_embeddings,
         "optimizer": [s.weight_decay, s.warmup, s.schedule, s.clip, s.precision, s.batch_size],
         "teacher": teacher.teaches,
         "seed": s.seed,

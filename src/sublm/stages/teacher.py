@@ -29,12 +29,12 @@ class TeacherResult:
 def make_teacher(work: Workspace) -> TeacherResult:
     """Takes the given teacher, the model itself if its head is trained for the task, or fine-tunes the model."""
     s = work.settings
-    given = s.teacher if s.teacher not in (None, "none") else s.model
-    model, trained = build_model(given, work.data.task, seed=s.seed)  # type: ignore[arg-type]
+    given = s.model if s.teacher in (None, "none") else s.teacher
+    model, trained = build_model(given, work.data.task, seed=s.seed)
     if s.teacher == "none":
         return TeacherResult(model, False, 0.0)
     fine_tunes = not trained
-    inputs: dict[str, Any] = {"model": fingerprint_model(given), "fine_tunes": fine_tunes}  # type: ignore[arg-type]
+    inputs: dict[str, Any] = {"model": fingerprint_model(given), "fine_tunes": fine_tunes}
     if fine_tunes:
         inputs |= {
             "epochs": s.teacher_epochs,

@@ -105,9 +105,9 @@ class Workspace:
             seed=s.seed,
         )
 
-    def distillation(self) -> Distillation:
-        """How students learn from teachers."""
-        return Distillation(temperature=self.settings.temperature, hidden=self.settings.hidden)
+    def distillation(self, layers: tuple[int, ...] | None = None) -> Distillation:
+        """How students learn from teachers; `layers` are the teacher's that a student kept."""
+        return Distillation(temperature=self.settings.temperature, hidden=self.settings.hidden, layers=layers)
 
     def train(
         self,
@@ -119,26 +119,38 @@ class Workspace:
         teacher: nn.Module | None = None,
         probe: Callable[[], float] | None = None,
         split: str = "train",
+        layers: tuple[int, ...] | None = None,
     ) -> TrainResult:
-        """Trains with the run's data; resumes from `folder`."""
+        """Trains with the run's data; resumes from `folder`.
+
+        What learns from the teacher keeps its word embeddings, which fit already: their dense gradient and optimizer
+        state would cost a small sub-network more than its whole encoder.
+        """
 
         def show(step: int, steps: int, loss: float, rate: float) -> None:
             self.progress.update(step, steps, loss=loss)
 
-        return train(
-            network,
-            self.batches(split),
-            strategy,
-            options,
-            steps_per_epoch=self.steps_per_epoch(split),
-            kind=self.data.task.kind,  # type: ignore[arg-type]
-            distillation=self.distillation(),
-            teacher=teacher,
-            probe=probe,
-            folder=folder,
-            identity={"data": self.data.fingerprint, "split": split},
-            progress=show,
-        )
+        model = network if isinstance(network, nn.Module) else network.model
+        words: nn.Module = model.get_input_embeddings()  # type: ignore[operator]
+        frozen = teacher is not None and self.settings.freeze_embeddings
+        words.requires_grad_(not frozen)
+        try:
+            return train(
+                network,
+                self.batches(split),
+                strategy,
+                options,
+                steps_per_epoch=self.steps_per_epoch(split),
+                kind=self.data.task.kind,  # type: ignore[arg-type]
+                distillation=self.distillation(layers),
+                teacher=teacher,
+                probe=probe,
+                folder=folder,
+                identity={"data": self.data.fingerprint, "split": split, "frozen": frozen},
+                progress=show,
+            )
+        finally:
+            words.requires_grad_(True)
 
     @contextmanager
     def doing(self, stage: Stage, title: str) -> Iterator[Path]:

@@ -79,6 +79,7 @@ def load_task(
     name, origin = str(name_or_path), ""
     notes: list[str] = []
     validation: Examples | None
+    extra: dict[str, Examples]
     columns = {"text": text, "label": label, "kind": kind}
     if name in TASKS and any(value is not None for value in columns.values()):
         given = next(argument for argument, value in columns.items() if value is not None)
@@ -89,7 +90,7 @@ def load_task(
         if data is not None:
             raise DataError(f"{name!r} reads the running Python's own library and takes no data=. Leave it out.")
         task, train, validation, origin = read_stdlib_docs(seed)
-        extra: dict[str, Examples] = {}
+        extra = {}
     else:
         published = PUBLISHED.get(name)
         tables = _read_tables(name, Path(data) if data is not None else None, published, notes)
@@ -98,11 +99,11 @@ def load_task(
             task = published.task
         else:
             task = describe(tables["train"], _short_name(name), text=text, label=label, kind=kind)
-        examples = {split: read_examples(table, task, own=published is None) for split, table in tables.items()}
-        train = examples.pop("train")
-        kind_of(task.kind).check_train(train.labels, task, tables["train"].source)
-        validation = examples.pop("validation") if "validation" in examples else None
-        extra = examples
+        first = tables.pop("train")
+        train = read_examples(first, task, own=published is None)
+        kind_of(task.kind).check_train(train.labels, task, first.source)
+        extra = {split: read_examples(table, task, own=published is None) for split, table in tables.items()}
+        validation = extra.pop("validation") if "validation" in extra else None
     task = _with_metric(task, metric)
     stratified = kind_of(task.kind).stratified
     if validation is None:

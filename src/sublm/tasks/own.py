@@ -78,14 +78,12 @@ def _find_label(table: Table, texts: tuple[str, ...]) -> str:
     for name in LABEL_NAMES:
         if name in by_name:
             return by_name[name]
-    known = {name for pair in TEXT_NAMES for name in pair}
-    values = [
-        name
-        for name in free
-        if name.casefold() not in (*ID_NAMES, *known) and (texts or not _holds_texts(table.columns[name]))
-    ]
-    if len(values) == 1:
-        return values[0]
+    known = {name for names in TEXT_NAMES for name in names if all(name in by_name for name in names)}
+    others = [name for name in free if name.casefold() not in {*ID_NAMES, *known}]
+    values = [name for name in others if not _holds_texts(table.columns[name])]
+    for candidates in (others if texts or known else [], values):
+        if len(candidates) == 1:
+            return candidates[0]
     raise DataError(
         f"{table.source}: cannot tell which column is the label; its columns are "
         f"{', '.join(map(repr, table.columns))}. Name it with label=."

@@ -151,6 +151,8 @@ class Stepper:
                 pairs = [pair for pair in pairs if pair[0] - 1 in set(draw.subnet.layers)]
             if pairs:
                 terms.append(weights.hidden * hidden_loss(result.hidden, source.hidden, pairs, mask))
+        if not terms:  # only the hidden term counts, and the sub-network has dropped every layer
+            return result.logits.sum() * 0
         return torch.stack(terms).sum()
 
     def _shared(self) -> AbstractContextManager[Any]:

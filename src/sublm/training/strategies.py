@@ -236,9 +236,7 @@ def one_shot(
     return _OneShot(space.largest, space.smallest, sampler or space.sample, random_nets, teach)
 
 
-def guided(
-    space: Space, *, random_nets: int = 2, sampler: Sampler | None = None, teach: Teach = "teacher"
-) -> Strategy:
+def guided(space: Space, *, random_nets: int = 2, sampler: Sampler | None = None, teach: Teach = "teacher") -> Strategy:
     """The smallest and `random_nets` random sub-networks learn from an outside teacher; the largest does not train.
 
     Where the super-network started from the teacher, the largest sub-network is the teacher: training it again costs

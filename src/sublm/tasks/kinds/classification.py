@@ -36,7 +36,7 @@ class Classification(Kind):
         present = np.unique(labels)
         if len(present) < 2:
             raise DataError(
-                f"{where}: every row has the label {task.labels[present[0]]!r}; a classifier needs at least two classes. "
+                f"{where}: every row has the label {task.labels[present[0]]!r}; a classifier needs two or more. "
                 "Name another label column with label=, or add rows of the other classes."
             )
 
@@ -54,12 +54,13 @@ class Classification(Kind):
 
 
 def label_name(value: Any) -> str:
-    """The name of a raw label: 1, 1.0 and "1" are the same class."""
+    """The name of a raw label: 1, 1.0, "1" and "1.0" are the same class."""
     if isinstance(value, (bool, np.bool_)):
         return str(bool(value)).lower()
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         return str(int(value))
-    return str(value).strip()
+    name = str(value).strip()
+    return name.removesuffix(".0") if name.removesuffix(".0").lstrip("-").isdigit() else name
 
 
 def _number(row: int, value: Any, task: Task, where: str) -> int:
