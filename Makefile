@@ -17,7 +17,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 quickstart: setup ## Compress a real 6-layer model on real text, without any download of data
-	@$(OFFLINE) $(BIN)/sublm quickstart
+	@$(OFFLINE) $(BIN)/sublm quickstart --overwrite
 
 test: lint types tests readme ## Check everything: style, types, tests, the commands of the README
 

@@ -13,8 +13,12 @@ from sublm import cli, commands
 from sublm.commands._arguments import describe
 from sublm.commands._help import command_help
 from sublm.errors import DataError
+from sublm.importance import IMPORTANCE
 from sublm.recipes import load_recipe, recipe_names
+from sublm.search.samplers import SAMPLERS
 from sublm.settings import Settings
+from sublm.spaces import SPACES
+from sublm.training import STRATEGIES
 
 calls: list[dict] = []
 
@@ -222,7 +226,8 @@ def test_every_command_explains_all_it_takes(name, function, monkeypatch):
     assert f"sublm {name}" in command.examples
     for parameter in command.parameters:
         assert parameter.help.endswith((".", "'.")), parameter.name
-        assert parameter.option in page
+        name = "--[no-]" + parameter.option[2:] if parameter.default is True else parameter.option
+        assert name in page
     assert max(map(len, page.splitlines())) <= 88
 
 
@@ -236,6 +241,16 @@ def test_compress_takes_every_setting_with_its_default():
     required = {"model", "task"}
     for name in set(settings) - many - required:
         assert defaults[name] == settings[name], name
+
+
+def test_the_help_names_every_method_there_is():
+    command = describe("compress", dict(every_command)["compress"])
+    registries = {"strategy": STRATEGIES, "sampler": SAMPLERS, "importance": IMPORTANCE, "recipe": recipe_names()}
+    registries["space"] = SPACES
+    aliases = {"full", "linear_random"}
+    for name, known in registries.items():
+        words = command.parameter(name).help.replace(",", " ").replace(".", " ").split()
+        assert set(known) - aliases <= set(words), name
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -133,6 +133,13 @@ def test_a_run_of_other_settings_is_refused_until_told_to_overwrite(tmp_path):
     assert read_json(tmp_path / "run.json")["configuration"]["epochs"] == 6
 
 
+def test_a_run_in_which_nothing_was_done_takes_other_settings(tmp_path):
+    for epochs in (5, 6):
+        with Run(tmp_path, {**SETTINGS, "epochs": epochs}):
+            pass
+    assert read_json(tmp_path / "run.json")["configuration"]["epochs"] == 6
+
+
 def test_a_run_can_be_opened_with_the_settings_it_has(tmp_path):
     with Run(tmp_path, SETTINGS, seed=3):
         pass

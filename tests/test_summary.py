@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sublm.commands._summary import FrontSummary, PlanSummary, show_count
+from sublm.commands._summary import FrontSummary, LatencySummary, PlanSummary, show_count
 
 LATENCY = {"minimum": 4.0, "median": 4.2, "spread": 0.1}
 FRONT = {
@@ -61,6 +61,12 @@ def test_the_plan_tells_stages_and_time():
     assert "1.36G MACs; the smallest sub-network 10% of them" in lines[1]
     assert "teacher 4 epochs 1 min 30 s" in lines
     assert lines[-1].startswith("About 1 min 30 s in all, or 1.0 plain fine-tunings")
+
+
+def test_latencies_are_sorted_and_compared_with_the_slowest():
+    slow = {"minimum": 8.0, "median": 8.4, "spread": 0.1}
+    lines = shown(LatencySummary({"slow": slow, "quick": LATENCY}))
+    assert lines[-2:] == ["quick 4.00 ms 4.20 ms 0.10 ms 2.00x", "slow 8.00 ms 8.40 ms 0.10 ms 1.00x"]
 
 
 @pytest.mark.parametrize(("number", "text"), [(999, "999"), (22_713_985, "22.7M"), (1.36e9, "1.36G"), (5000, "5k")])

@@ -134,7 +134,8 @@ class Run:
                     raise RunError(f"{self.folder} holds no run; start one with `sublm compress` or `sublm teacher`.")
                 data = {"schema": SCHEMA, "created": _now(), "stages": {}}
             elif self._given:
-                self._check_configuration(data["configuration"])
+                if data["stages"]:  # else nothing was done with the other settings: a typo, or a dry run
+                    self._check_configuration(data["configuration"])
             else:
                 self.configuration = data["configuration"]
                 self._seed = data.get("seed") if self._seed is None else self._seed

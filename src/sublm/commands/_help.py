@@ -27,10 +27,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "sampling",
         "temperature",
         "hidden",
+        "freeze_embeddings",
         "precision",
     ),
     "Search": ("sampler", "evaluations", "objectives"),
-    "Results": ("models", "recover_epochs", "refit", "baselines", "baseline_sizes", "onnx"),
+    "Results": ("models", "sizes", "recover_epochs", "refit", "baselines", "baseline_sizes", "onnx"),
     "Latency": ("runtime", "threads", "length", "batch", "repeats"),
     "Run": ("seed", "dry_run", "overwrite", "quiet", "json"),
 }
@@ -104,7 +105,7 @@ def _entry(parameter: Parameter) -> tuple[str, str]:
     if parameter.positional:
         left = f"{parameter.option} ..." if parameter.many else parameter.option
     elif parameter.core is bool:
-        left = "--no-" + parameter.option[2:] if parameter.default is True else parameter.option
+        left = "--[no-]" + parameter.option[2:] if parameter.default is True else parameter.option
     else:
         left = f"{parameter.option} {_metavar(parameter)}"
     text = parameter.help
@@ -112,6 +113,8 @@ def _entry(parameter: Parameter) -> tuple[str, str]:
         text += f" One of {', '.join(parameter.choices)}."
     if parameter.required:
         text += " [required]"
+    elif parameter.default is True:
+        text += " [on]"
     elif parameter.default is not None and not isinstance(parameter.default, bool):
         text += f" [{parameter.default}]"
     return left, text.strip()

@@ -84,6 +84,25 @@ class PlanSummary(dict[str, Any]):
         return Group(head, table, foot)
 
 
+class LatencySummary(dict[str, Any]):
+    """Measured latencies by the name of the model, shown as a table, the quickest first."""
+
+    def __rich__(self) -> RenderableType:
+        """The table."""
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        table.add_column("model", overflow="fold")
+        for name in ("minimum", "median", "spread", "speed-up"):
+            table.add_column(name, justify="right")
+        slowest = max(entry["minimum"] for entry in self.values())
+        for model, entry in sorted(self.items(), key=lambda item: item[1]["minimum"]):
+            times = (f"{entry[name]:.2f} ms" for name in ("minimum", "median", "spread"))
+            table.add_row(model, *times, f"{slowest / entry['minimum']:.2f}x")
+        return table
+
+
 def show_count(number: float) -> str:
     """A large number as people say it: 22.7M, 1.36G."""
     for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):

@@ -40,11 +40,13 @@ def compress(
     sampling: Literal["stratified", "uniform"] = "stratified",
     temperature: float = Settings.temperature,
     hidden: float = Settings.hidden,
+    freeze_embeddings: bool = Settings.freeze_embeddings,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
     sampler: str = Settings.sampler,
     evaluations: int = Settings.evaluations,
     objectives: list[str] | None = None,
     models: int = Settings.models,
+    sizes: list[float] | None = None,
     recover_epochs: int = Settings.recover_epochs,
     refit: bool = False,
     baselines: list[str] | None = None,
@@ -82,10 +84,11 @@ def compress(
             given.
         teacher_epochs: Epochs of fine-tuning the teacher, and of every baseline.
         teacher_learning_rate: Largest learning rate of fine-tuning the teacher.
-        space: The search space: small, medium, layer, large, or a space.json.
+        space: The search space: small, medium, layer, large, uniform, or a space.json.
         step: Neurons are kept in multiples of this.
-        min_layers: Fewest layers of a sub-network; two thirds if not given.
-        importance: The score by which heads, neurons and layers are sorted: taylor, fisher, magnitude or none.
+        min_layers: Fewest layers of a sub-network in the space small; all of them if not given.
+        importance: The score by which heads, neurons and layers are sorted: taylor, taylor_gate, fisher,
+            magnitude or none.
         strategy: Which sub-networks a training step trains: guided, one_shot, sandwich, random, random_linear, kd or
             standard.
         epochs: Epochs of training the super-network; 0 searches the sorted teacher as it is.
@@ -99,12 +102,14 @@ def compress(
         sampling: How they are drawn: evenly over sizes, or each variable for itself.
         temperature: Of the distillation, for classes.
         hidden: Weight of the teacher's hidden states in the distillation.
+        freeze_embeddings: Keep the teacher's word embeddings as they are in everything that learns from it.
         precision: Of training and of evaluation in the search; auto takes bf16 where the machine gains from it.
         sampler: How the search proposes: random, nsga2 or local_search.
         evaluations: Sub-networks to evaluate.
         objectives: What the front is made of: score and one or more of macs, parameters, latency; score and macs if
             not given.
-        models: Models of the front to write.
+        models: Models of the front to write, spread along it.
+        sizes: Shares of the multiply-accumulates at which models are written, instead of spread ones, such as 0.5 0.25.
         recover_epochs: Epochs of training each of them further, distilled from the teacher; 0 writes them as found.
         refit: Recover on all training rows, those of the search included.
         baselines: What to compare with: layer-dropping, prune-and-distil (each trains one model per size) and
@@ -131,8 +136,8 @@ def compress(
     from sublm.pipeline import compress as work
 
     # Those are the command line's own; and lists cannot be defaults of a signature: left to Settings if not given.
-    skipped = {"recipe", "json"}
-    skipped |= {name for name in ("target", "objectives", "baselines", "baseline_sizes") if settings[name] is None}
+    many = ("target", "objectives", "sizes", "baselines", "baseline_sizes")
+    skipped = {"recipe", "json", *(name for name in many if settings[name] is None)}
     found = work(**{name: value for name, value in settings.items() if name not in skipped})
     if dry_run:
         return PlanSummary(found)

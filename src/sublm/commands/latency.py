@@ -39,6 +39,7 @@ def latency(
     Examples:
         sublm latency runs/sst2/models/* --threads 2 --length 64
     """
+    from sublm.commands._summary import LatencySummary
     from sublm.costs import measure_latency
     from sublm.errors import UsageError
     from sublm.export.save import load
@@ -59,4 +60,4 @@ def latency(
             rounds=rounds,
             seed=seed,
         )
-    return {name: value.to_dict() for name, value in found.items()}
+    return LatencySummary({name: value.to_dict() for name, value in found.items()})

@@ -65,7 +65,7 @@ def importance(
 
     Args:
         run: The run directory.
-        importance: The score: taylor, fisher, magnitude or none.
+        importance: The score: taylor, taylor_gate, fisher, magnitude or none.
         overwrite: Change the settings of the run.
         quiet: Show nothing but errors.
         json: Print the result as JSON on standard output, and nothing else there.
@@ -92,9 +92,9 @@ def space(
 
     Args:
         run: The run directory.
-        space: small, medium, layer, large, or a space.json.
+        space: small, medium, layer, large, uniform, or a space.json.
         step: Neurons are kept in multiples of this.
-        min_layers: Fewest layers of a sub-network.
+        min_layers: Fewest layers of a sub-network in the space small.
         overwrite: Change the settings of the run.
         quiet: Show nothing but errors.
         json: Print the result as JSON on standard output, and nothing else there.
@@ -187,6 +187,7 @@ def extract(
     run: Path,
     *,
     models: int | None = None,
+    sizes: list[float] | None = None,
     overwrite: bool = False,
     quiet: bool = False,
     json: bool = False,
@@ -197,7 +198,8 @@ def extract(
 
     Args:
         run: The run directory.
-        models: Models of the front to write.
+        models: Models of the front to write, spread along it.
+        sizes: Shares of the multiply-accumulates at which models are written, instead of spread ones.
         overwrite: Change the settings of the run.
         quiet: Show nothing but errors.
         json: Print the result as JSON on standard output, and nothing else there.
