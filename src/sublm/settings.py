@@ -33,6 +33,7 @@ class Settings:
         space: The search space, or the path of a space.json.
         step: Neurons are kept in multiples of this.
         min_layers: Fewest layers of a sub-network in the space `small`; None keeps all of them.
+        min_size: Smallest share of the MACs in the space `nested`.
         importance: The score that sorts units; "none" leaves them as they are.
         strategy: Which sub-networks a training step trains.
         epochs: Epochs of training the super-network; 0 searches the sorted teacher as it is.
@@ -76,9 +77,10 @@ class Settings:
     teacher: str | None = None
     teacher_epochs: int = 4
     teacher_learning_rate: float = 1e-4
-    space: str = "small"
+    space: str = "nested"
     step: int = 32
     min_layers: int | None = None
+    min_size: float = 0.08
     importance: str = "taylor"
     strategy: str = "guided"
     epochs: int = 3
@@ -96,7 +98,7 @@ class Settings:
     dropout: float = 0.0
     precision: str = "auto"
     sampler: str = "nsga2"
-    evaluations: int = 60
+    evaluations: int = 40
     objectives: tuple[str, ...] = ("score", "macs")
     models: int = 10
     sizes: tuple[float, ...] = ()
@@ -130,6 +132,10 @@ class Settings:
                 raise RunError(f"{name} must be at least {least}; got {getattr(self, name)}.")
         if not 0 < self.search_share < 1:
             raise RunError(f"search_share must lie between 0 and 1; got {self.search_share}.")
+        if self.space == "nested" and self.importance == "none":
+            raise RunError("The space nested is made from an importance: choose one, or another space.")
+        if not 0 <= self.min_size < 1:
+            raise RunError(f"min_size is a share of the MACs, from 0 to below 1; got {self.min_size}.")
         for name, known in (
             ("sampling", ("stratified", "uniform")),
             ("runtime", ("torch", "onnx")),

@@ -13,7 +13,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Main": ("task", "target", "out", "recipe"),
     "Data": ("data", "text", "label", "search_share", "limit", "max_length"),
     "Teacher": ("teacher", "teacher_epochs", "teacher_learning_rate"),
-    "Search space": ("space", "step", "min_layers", "importance"),
+    "Search space": ("space", "step", "min_layers", "min_size", "importance"),
     "Training": (
         "strategy",
         "epochs",
@@ -28,6 +28,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "temperature",
         "hidden",
         "freeze_embeddings",
+        "dropout",
         "precision",
     ),
     "Search": ("sampler", "evaluations", "objectives"),

@@ -27,6 +27,7 @@ def compress(
     space: str = Settings.space,
     step: int = Settings.step,
     min_layers: int | None = None,
+    min_size: float = Settings.min_size,
     importance: str = Settings.importance,
     strategy: str = Settings.strategy,
     epochs: int = Settings.epochs,
@@ -41,6 +42,7 @@ def compress(
     temperature: float = Settings.temperature,
     hidden: float = Settings.hidden,
     freeze_embeddings: bool = Settings.freeze_embeddings,
+    dropout: float = Settings.dropout,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
     sampler: str = Settings.sampler,
     evaluations: int = Settings.evaluations,
@@ -84,9 +86,11 @@ def compress(
             given.
         teacher_epochs: Epochs of fine-tuning the teacher, and of every baseline.
         teacher_learning_rate: Largest learning rate of fine-tuning the teacher.
-        space: The search space: small, medium, layer, large, uniform, or a space.json.
+        space: The search space: nested (one family, each member holding all smaller ones), small, medium, layer,
+            large, uniform, or a space.json.
         step: Neurons are kept in multiples of this.
         min_layers: Fewest layers of a sub-network in the space small; all of them if not given.
+        min_size: Smallest share of the MACs in the space nested.
         importance: The score by which heads, neurons and layers are sorted: taylor, taylor_gate, fisher,
             magnitude or none.
         strategy: Which sub-networks a training step trains: guided, one_shot, sandwich, random, random_linear, kd or
@@ -103,6 +107,7 @@ def compress(
         temperature: Of the distillation, for classes.
         hidden: Weight of the teacher's hidden states in the distillation.
         freeze_embeddings: Keep the teacher's word embeddings as they are in everything that learns from it.
+        dropout: Of everything that learns from the teacher, whose answers are smooth already.
         precision: Of training and of evaluation in the search; auto takes bf16 where the machine gains from it.
         sampler: How the search proposes: random, nsga2 or local_search.
         evaluations: Sub-networks to evaluate.

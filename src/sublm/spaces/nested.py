@@ -7,6 +7,7 @@ cost there is one sub-network: a strong seed for a search in `medium`, and a lin
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -25,6 +26,7 @@ def nested(
     step: int = 32,
     min_heads: int = 1,
     min_neurons: int | None = None,
+    least: float = 0.0,
 ) -> SearchSpace:
     """The space of one variable, `units`: how many heads and blocks of neurons are kept beyond the minimum.
 
@@ -38,9 +40,10 @@ def nested(
         step: Neurons are kept in blocks of so many.
         min_heads: Heads that every layer keeps; 0 lets attention halves go.
         min_neurons: Neurons that every layer keeps; one step by default, 0 lets FFN halves go.
+        least: No member costs less.
 
     Raises:
-        SubnetError: If the scores do not fit the shape, or one is not a number.
+        SubnetError: If the scores do not fit the shape, or one is not a number; if `least` is more than everything.
     """
     shape = shape_of(supernet_or_shape)
     heads = _scores(importance.heads, shape.layers, shape.heads, "heads")
@@ -71,7 +74,13 @@ def nested(
     order = [half for _, half in ranked]
     if not order:
         raise SubnetError(f"Nothing is left to vary: the minimum {lowest.heads}, {lowest.neurons} is everything.")
-    return SearchSpace("nested", shape, {"units": Integer(0, len(order))}, options | {"order": order})
+    space = SearchSpace("nested", shape, {"units": Integer(0, len(order))}, options | {"order": order})
+    if cost(space.lowest) >= least:
+        return space
+    if whole <= least:
+        raise SubnetError(f"least={least:g} is more than the whole super-network costs ({whole:g}).")
+    first = bisect_left(range(len(order)), least, key=lambda units: cost(space.decode({"units": units})))
+    return SearchSpace("nested", shape, {"units": Integer(first, len(order))}, options | {"order": order})
 
 
 def nested_subnets(
@@ -159,7 +168,9 @@ def _encode(space: SearchSpace, subnet: Subnet) -> Values | None:
     grid = Integer(space.options["min_neurons"], space.shape.neurons, space.options["step"])
     kept = sum(heads) - space.options["min_heads"] * space.shape.layers
     values = {"units": kept + sum(grid.position(units) for units in neurons)}
-    return values if 0 <= values["units"] < space.size and _decode(space, values) == subnet else None
+    units = space.variables["units"]
+    inside = units.lowest <= values["units"] <= units.highest
+    return values if inside and _decode(space, values) == subnet else None
 
 
 def _smallest(space: SearchSpace) -> Subnet:

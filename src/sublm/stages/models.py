@@ -154,13 +154,14 @@ def _make_model(
             model = prepared.supernet.extract(subnet)
             stage.result["before"] = work.scores(model, "validation")
             if recovers:
-                # Rows of the search split are trained on in a refit, so they cannot choose the best weights.
                 result = work.train(
                     model,
                     fixed(teach="teacher" if teacher.teaches else "labels"),
                     work.options(s.recover_epochs, s.learning_rate),
                     checkpoints,
                     teacher=teacher.model if teacher.teaches else None,
+                    # Rows of the search split are trained on in a refit, so they cannot choose the best weights.
+                    probe=None if s.refit else work.probe(model),
                     split="full_train" if s.refit else "train",
                     layers=subnet.layers,
                 )

@@ -6,15 +6,17 @@ import copy
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 
 from sublm.costs import cost_model
 from sublm.errors import RunError
 from sublm.importance import Importance, compute_importance
 from sublm.run import fingerprint, read_json, write_json
-from sublm.spaces import SPACES, SearchSpace, StratifiedSampler
+from sublm.spaces import SPACES, SearchSpace, StratifiedSampler, nested
 from sublm.stages.teacher import TeacherResult
 from sublm.stages.workspace import Workspace
 from sublm.supernet import SuperNet
@@ -65,8 +67,17 @@ def make_space(
         space = SearchSpace.from_dict(read_json(path))
         if space.shape != supernet.shape:
             raise RunError(f"{path} belongs to a model of shape {space.shape}; this one has {supernet.shape}.")
+    elif s.space == "nested":
+        costs = cost_model(supernet)
+        if importance is None:  # a plan only: any order of the units gives the same sizes
+            scores = torch.ones(supernet.shape.layers, supernet.shape.heads)
+            neurons = torch.ones(supernet.shape.layers, supernet.shape.neurons)
+            importance = SimpleNamespace(heads=scores, neurons=neurons)  # type: ignore[assignment]
+        least = s.min_size * costs.macs(supernet.largest)
+        space = nested(supernet, importance, costs.macs, step=s.step, least=least)
     elif s.space not in SPACES:
-        raise RunError(f"space={s.space!r} is not known; choose {', '.join(sorted(SPACES))}, or give a space.json.")
+        known = ", ".join(sorted([*SPACES, "nested"]))
+        raise RunError(f"space={s.space!r} is not known; choose {known}, or give a space.json.")
     else:
         options: dict[str, Any] = {"step": s.step}
         if s.space == "small":
