@@ -14,7 +14,7 @@ from sublm.stages.models import make_models
 from sublm.stages.plan import make_plan
 from sublm.stages.results import build_front, measure, write_results
 from sublm.stages.search import check_target, fit_predictor, search_subnets
-from sublm.stages.supernet import prepare_supernet, train_supernet
+from sublm.stages.supernet import prepare_supernet, provisional, train_supernet
 from sublm.stages.teacher import make_teacher
 from sublm.stages.workspace import open_workspace
 
@@ -72,12 +72,14 @@ def execute(
         if dry_run:
             return make_plan(work)
 
+        early = provisional(work)
+        predictor = fit_predictor(work, early)
+        check_target(work, early, predictor)  # refused before the long work
         teacher = make_teacher(work)
         if until == "teacher":
             return run.result("teacher")
         prepared = prepare_supernet(work, teacher)
-        predictor = fit_predictor(work, prepared)
-        constraints = check_target(work, prepared, predictor)  # refused before the long work
+        constraints = check_target(work, prepared, predictor)
         if until in ("importance", "space"):
             return {"space": str(folder / "space.json"), "size": prepared.space.size}
         baselines = make_baselines(work, teacher, prepared)  # cut from the sorted teacher, before it is trained

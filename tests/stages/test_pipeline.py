@@ -88,7 +88,7 @@ def test_killed_and_run_again_it_ends_as_if_never_killed(settings, tmp_path, unt
 def test_a_target_no_subnetwork_meets_is_refused_before_training(settings, tmp_path):
     with pytest.raises(TargetError, match="nearest"):
         sublm.compress(**settings, out=tmp_path / "run", target=["macs<=0.001"])
-    assert not (tmp_path / "run" / "supernet").exists()
+    assert not (tmp_path / "run" / "teacher").exists()
 
 
 def test_the_chosen_model_meets_the_target(settings, tmp_path):
@@ -144,7 +144,7 @@ def test_a_dry_run_trains_nothing_and_plans_the_stages(settings, tmp_path):
 
 
 def test_other_settings_in_the_same_folder_are_refused(settings, tmp_path):
-    sublm.compress(**settings, out=tmp_path / "run", dry_run=True)
+    sublm.compress(**settings, out=tmp_path / "run")
     with pytest.raises(RunError, match="epochs was 1, now 2"):
         sublm.compress(**settings | {"epochs": 2}, out=tmp_path / "run")
 

@@ -22,6 +22,8 @@ from sublm.training import fixed
 TOLERANCE = 1.01
 """A size is met within one per cent: heads and blocks of neurons are coarse."""
 
+NEAR = 0.9
+
 
 @dataclass
 class Point:
@@ -81,7 +83,10 @@ def choose(front: list[Evaluation], cost: str, number: int) -> list[Evaluation]:
 
 
 def choose_sizes(evaluations: list[Evaluation], whole: float, sizes: tuple[float, ...]) -> list[Evaluation]:
-    """Picks the best evaluation within each share of the largest's MACs.
+    """Picks for each share of the largest's MACs the best evaluation that comes near it from below.
+
+    Near means within a tenth: a much smaller sub-network may look as good on the search split by chance, but the larger
+    one gains more in the recovery. Where none is near, the largest below is taken.
 
     Args:
         evaluations: All evaluations.
@@ -91,13 +96,16 @@ def choose_sizes(evaluations: list[Evaluation], whole: float, sizes: tuple[float
     Raises:
         TargetError: If no evaluated sub-network is that small.
     """
+    scored = [e for e in evaluations if math.isfinite(e.score)]
     chosen: dict[str, Evaluation] = {}
     for size in sizes:
-        usable = [e for e in evaluations if math.isfinite(e.score) and e.costs["macs"] <= size * whole * TOLERANCE]
-        if not usable:
-            least = min(e.costs["macs"] for e in evaluations) / whole
+        limit = size * whole * TOLERANCE
+        below = [e for e in scored if e.costs["macs"] <= limit]
+        if not below:
+            least = min((e.costs["macs"] for e in scored), default=math.nan) / whole
             raise TargetError(f"sizes: no sub-network with {size:.0%} of the MACs; the smallest has {least:.1%}.")
-        best = max(usable, key=lambda e: (e.score, -e.costs["macs"]))
+        near = [e for e in below if e.costs["macs"] >= NEAR * limit]
+        best = max(near, key=lambda e: e.score) if near else max(below, key=lambda e: e.costs["macs"])
         chosen.setdefault(best.subnet.key, best)
     return sorted(chosen.values(), key=lambda e: e.costs["macs"])
 

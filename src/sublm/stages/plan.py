@@ -10,9 +10,8 @@ import torch
 
 from sublm.costs import cost_model
 from sublm.spaces import StratifiedSampler
-from sublm.stages.supernet import make_space
+from sublm.stages.supernet import provisional
 from sublm.stages.workspace import Workspace
-from sublm.supernet import SuperNet
 from sublm.tasks import build_model, predict
 
 BACKWARD = 2.0
@@ -26,9 +25,9 @@ def make_plan(work: Workspace) -> dict[str, Any]:
     estimates, good to a factor of about two.
     """
     s = work.settings
-    model, trained = build_model(s.model, work.data.task, seed=s.seed)
-    supernet = SuperNet(model)
-    space = make_space(work, supernet, None, write=False)  # the order of the layers needs the importance
+    _, trained = build_model(s.model, work.data.task, seed=s.seed)
+    prepared = provisional(work)
+    supernet, space = prepared.supernet, prepared.space
     costs = cost_model(supernet)
     whole = costs.macs(supernet.largest)
     row = _seconds_per_row(work, supernet.model)

@@ -60,11 +60,15 @@ def costs_of(
 
 
 def fit_predictor(work: Workspace, prepared: Prepared) -> LatencyPredictor | None:
-    """Measures some tens of sub-networks and fits a latency predictor; only when latency is asked for."""
+    """Measures some tens of sub-networks and fits a latency predictor; only when latency is asked for.
+
+    Latency depends on shapes, not on weights, so this needs no trained super-network.
+    """
     if not wants_latency(work):
         return None
     options = latency_options(work)
-    stage = work.run.stage("latency", options | {"samples": LATENCY_SAMPLES}, outputs=["latency.json"], after=["space"])
+    inputs = options | {"samples": LATENCY_SAMPLES, "model": work.model_fingerprint, "space": work.settings.space}
+    stage = work.run.stage("latency", inputs, outputs=["latency.json"], after=[])
     path = work.run.folder / "latency.json"
     if not stage.done:
         with work.doing(stage, f"Measuring the latency of {LATENCY_SAMPLES} sub-networks") as folder:
@@ -86,7 +90,7 @@ def fit_predictor(work: Workspace, prepared: Prepared) -> LatencyPredictor | Non
 
 
 def check_target(work: Workspace, prepared: Prepared, predictor: LatencyPredictor | None) -> tuple[Constraint, ...]:
-    """Reads the targets and makes sure that something meets them, before any training if latency is not among them."""
+    """Reads the targets and makes sure that something in the space meets them."""
     costs = costs_of(work, prepared, predictor)
     whole = {name: cost(prepared.supernet.largest) for name, cost in costs.items()}
     constraints = parse_targets(work.settings.target, whole)
@@ -127,7 +131,7 @@ def search_subnets(
             sampler=s.sampler,
             evaluations=s.evaluations,
             seed=s.seed,
-            seeds=family(work, prepared, SEED_SHARES),
+            seeds=family(work, prepared, tuple(dict.fromkeys((*SEED_SHARES, *s.sizes)))),
             folder=work.run.folder / "search",
             progress=show,
         )

@@ -20,6 +20,7 @@ from sublm.spaces import SPACES, SearchSpace, StratifiedSampler, nested
 from sublm.stages.teacher import TeacherResult
 from sublm.stages.workspace import Workspace
 from sublm.supernet import SuperNet
+from sublm.tasks import build_model
 from sublm.training import STRATEGIES
 
 IMPORTANCE_BATCHES = 32
@@ -60,7 +61,7 @@ def score_units(work: Workspace, teacher: TeacherResult, supernet: SuperNet) -> 
 def make_space(
     work: Workspace, supernet: SuperNet, importance: Importance | None, *, write: bool = True
 ) -> SearchSpace:
-    """The search space by name, or from a file; written to `space.json` unless only a plan is wanted."""
+    """The search space by name, or from a file; written to `space.json` unless it is a provisional one."""
     s = work.settings
     path = Path(s.space)
     if path.suffix == ".json":
@@ -69,15 +70,12 @@ def make_space(
             raise RunError(f"{path} belongs to a model of shape {space.shape}; this one has {supernet.shape}.")
     elif s.space == "nested":
         costs = cost_model(supernet)
-        if importance is None:  # a plan only: any order of the units gives the same sizes
+        if importance is None:  # before the scores are known: any order of the units gives the same range of costs
             scores = torch.ones(supernet.shape.layers, supernet.shape.heads)
             neurons = torch.ones(supernet.shape.layers, supernet.shape.neurons)
             importance = SimpleNamespace(heads=scores, neurons=neurons)  # type: ignore[assignment]
         least = s.min_size * costs.macs(supernet.largest)
         space = nested(supernet, importance, costs.macs, step=s.step, least=least)
-    elif s.space not in SPACES:
-        known = ", ".join(sorted([*SPACES, "nested"]))
-        raise RunError(f"space={s.space!r} is not known; choose {known}, or give a space.json.")
     else:
         options: dict[str, Any] = {"step": s.step}
         if s.space == "small":
@@ -108,13 +106,18 @@ def prepare_supernet(work: Workspace, teacher: TeacherResult) -> Prepared:
     return Prepared(supernet, importance, make_space(work, supernet, importance))
 
 
+def provisional(work: Workspace) -> Prepared:
+    """The super-network of the model as it was given, with a space of the final range: for plans and early checks."""
+    model, _ = build_model(work.settings.model, work.data.task, seed=work.settings.seed)
+    supernet = SuperNet(model)
+    return Prepared(supernet, None, make_space(work, supernet, None, write=False))
+
+
 def train_supernet(work: Workspace, teacher: TeacherResult, prepared: Prepared) -> None:
     """Trains the super-network in place; its weights are kept in `supernet/`."""
     s, supernet, space = work.settings, prepared.supernet, prepared.space
     if not s.epochs:
         return
-    if s.strategy not in STRATEGIES:
-        raise RunError(f"strategy={s.strategy!r} is not known; choose one of {', '.join(sorted(STRATEGIES))}.")
     inputs = {
         "strategy": s.strategy,
         "epochs": s.epochs,

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from sublm.errors import DataError
+from sublm.errors import DataError, RunError
 from sublm.progress import Progress
 from sublm.run import Run, Stage, file_fingerprint, fingerprint
 from sublm.settings import Settings
@@ -185,6 +185,7 @@ def open_workspace(settings: Settings, run: Run, progress: Progress) -> Workspac
     """
     from sublm.supernet.layout import find_layout
 
+    check_choices(settings)
     with progress.stage("Reading the task and the model"):
         data = load_task(
             settings.task,
@@ -218,6 +219,29 @@ def open_workspace(settings: Settings, run: Run, progress: Progress) -> Workspac
         # One evaluation batch: what is wrong with model and data together shows now, not after the training.
         evaluate(model, encoded["search"].select(range(min(16, len(encoded["search"])))), data.task)
     return work
+
+
+def check_choices(settings: Settings) -> None:
+    """Refuses names that are not registered, before anything is read.
+
+    Raises:
+        RunError: If one is unknown; it names the choices.
+    """
+    from sublm.importance import IMPORTANCE
+    from sublm.search import SAMPLERS
+    from sublm.spaces import SPACES
+    from sublm.training import STRATEGIES
+
+    for name, known in (
+        ("importance", [*IMPORTANCE, "none"]),
+        ("sampler", [*SAMPLERS]),
+        ("space", [*SPACES, "nested"]),
+        ("strategy", [*STRATEGIES]),
+    ):
+        value = getattr(settings, name)
+        if value not in known and not (name == "space" and value.endswith(".json")):
+            more = ", or give a space.json" if name == "space" else ""
+            raise RunError(f"{name}={value!r} is not known; choose one of {', '.join(sorted(known))}{more}.")
 
 
 def evaluation_precision(precision: str) -> str:
