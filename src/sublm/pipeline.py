@@ -10,7 +10,7 @@ from sublm.progress import Progress, make_progress
 from sublm.run import Run, read_json
 from sublm.settings import Settings
 from sublm.stages.baselines import make_baselines
-from sublm.stages.models import make_models
+from sublm.stages.models import extract_models, make_models
 from sublm.stages.plan import make_plan
 from sublm.stages.results import build_front, measure, write_results
 from sublm.stages.search import check_target, fit_predictor, search_subnets
@@ -92,6 +92,8 @@ def execute(
                 "evaluations": len(found.evaluations),
                 "front": [{**e.costs, "score": e.score} for e in found.front],
             }
+        if until == "extract":
+            return extract_models(work, prepared, found)
         points = make_models(work, teacher, prepared, found)
         original = measure(work, teacher, points, baselines)
 
@@ -128,7 +130,5 @@ def run_stage(
         raise RunError(f"{folder} holds no run; start one with `sublm compress`.")
     settings = Settings.from_dict(read_json(folder / "run.json")["settings"])
     changed = settings.changed(**(changes or {}))
-    if stage == "extract":
-        changed = changed.changed(recover_epochs=0)
-    until = None if stage in ("extract", "recover") else stage
+    until = None if stage == "recover" else stage
     return execute(changed, folder, make_progress(quiet=quiet), overwrite=overwrite, until=until)

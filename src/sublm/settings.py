@@ -9,7 +9,21 @@ from typing import Any
 from sublm.errors import RunError
 
 BASELINES = ("layer-dropping", "original-int8", "prune-and-distil")
-NOT_DECIDING = ("models", "sizes", "onnx", "target", "baselines", "baseline_sizes", "evaluations")
+NOT_DECIDING = (
+    "baseline_sizes",
+    "baselines",
+    "evaluations",
+    "models",
+    "objectives",
+    "onnx",
+    "recover_epochs",
+    "refit",
+    "runtime",
+    "sampler",
+    "sizes",
+    "target",
+    "threads",
+)
 """May change without making the run another one: each belongs to late stages, which see it among their inputs."""
 
 

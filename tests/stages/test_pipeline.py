@@ -13,6 +13,7 @@ import torch
 import sublm
 from sublm.errors import RunError, SubLMError, TargetError
 from sublm.pipeline import run_stage
+from sublm.recipes import load_recipe
 from sublm.tasks import build_model, encode, evaluate, load_task, load_tokenizer
 
 
@@ -53,9 +54,12 @@ def test_running_again_repeats_nothing(settings, tmp_path):
 
 def test_more_evaluations_go_on_with_the_search(settings, tmp_path):
     first = sublm.compress(**settings, out=tmp_path / "run")
+    before = (tmp_path / "run" / "search" / "evaluations.jsonl").read_text()
     settings["evaluations"] += 5
     more = sublm.compress(**settings, out=tmp_path / "run")
     old = [(e["number"], e["score"]) for e in first["evaluations"]]
+    log = (tmp_path / "run" / "search" / "evaluations.jsonl").read_text()
+    assert log.startswith(before)
     assert [(e["number"], e["score"]) for e in more["evaluations"]][: len(old)] == old
     assert len(more["evaluations"]) == len(old) + 5
 
@@ -83,6 +87,14 @@ def test_killed_and_run_again_it_ends_as_if_never_killed(settings, tmp_path, unt
         a = sublm.load(tmp_path / "whole" / point["folder"]).state_dict()
         b = sublm.load(tmp_path / "cut" / point["folder"]).state_dict()
         assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_baselines_asked_for_later_retrain_nothing_else(settings, tmp_path):
+    sublm.compress(**settings, out=tmp_path / "run")
+    touched = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*.safetensors")}
+    sublm.compress(**settings, out=tmp_path / "run", baselines=["layer-dropping"], baseline_sizes=[0.34])
+    after = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*.safetensors")}
+    assert {p: t for p, t in after.items() if "baselines" not in p.parts} == touched
 
 
 def test_a_target_no_subnetwork_meets_is_refused_before_training(settings, tmp_path):
@@ -157,6 +169,21 @@ def test_a_stage_alone_does_what_comes_before_and_no_more(settings, tmp_path):
     found = run_stage("search", run=tmp_path / "run", changes={"evaluations": 6})
     assert found["evaluations"] == 6
     assert not (tmp_path / "run" / "models").exists()
+    extracted = run_stage("extract", run=tmp_path / "run", changes={"models": 2})
+    assert 0 < len(extracted) <= 2
+    assert all(sublm.load(entry["folder"]) is not None for entry in extracted.values())
+    assert run_stage("recover", run=tmp_path / "run")["points"]
+
+
+def test_the_published_recipe_runs(settings, tmp_path):
+    recipe = load_recipe("plm-nas")
+    quick = {"model", "task", "epochs", "learning_rate", "evaluations"}
+    chosen = settings | recipe | {name: value for name, value in settings.items() if name in quick}
+    front = sublm.compress(**chosen, out=tmp_path / "run")
+    assert front["settings"]["space"] == "small"
+    assert front["settings"]["strategy"] == "one_shot"
+    assert front["points"]
+    assert all(point["train_seconds"] == 0 for point in front["points"])
 
 
 @pytest.mark.parametrize(

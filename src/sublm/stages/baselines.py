@@ -76,8 +76,7 @@ def _train(
         "learning_rate": s.learning_rate,
         "distillation": [s.temperature, s.hidden, s.freeze_embeddings, s.dropout],
     }
-    upstream = [stage for stage in ("teacher", "importance") if work.run.knows(stage)]
-    stage = work.run.stage(f"baseline {name}", inputs, outputs=[path], after=upstream)
+    stage = work.stage(f"baseline {name}", inputs, [path], upto="importance")
     folder = work.run.folder / path
     if not stage.done:
         with work.doing(stage, f"Baseline: {name} ({s.teacher_epochs} epochs)") as checkpoints:
@@ -113,9 +112,7 @@ def _int8(work: Workspace, teacher: TeacherResult, prepared: Prepared) -> dict[s
     from sublm.export import export_onnx, predict_onnx, quantise_onnx
     from sublm.tasks import compute_metrics, evaluation_batches
 
-    stage = work.run.stage(
-        "baseline original int8", {"runtime": "onnx"}, outputs=["baselines/int8.onnx"], after=["teacher"]
-    )
+    stage = work.stage("baseline original int8", {"runtime": "onnx"}, ["baselines/int8.onnx"], upto="teacher")
     path = work.run.folder / "baselines" / "int8.onnx"
     if not stage.done:
         with work.doing(stage, "Baseline: the original in int8"), tempfile.TemporaryDirectory() as folder:

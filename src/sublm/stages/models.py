@@ -125,8 +125,8 @@ def names_for(work: Workspace, prepared: Prepared, chosen: list[Evaluation]) -> 
     return names
 
 
-def make_models(work: Workspace, teacher: TeacherResult, prepared: Prepared, found: Found) -> list[Point]:
-    """Extracts, recovers, scores and saves the chosen models; each is a stage of its own."""
+def chosen_models(work: Workspace, prepared: Prepared, found: Found) -> dict[str, Evaluation]:
+    """The evaluations that become models, by name."""
     s = work.settings
     cost = next(name for name in s.objectives if name != "score")
     if s.sizes:
@@ -134,10 +134,27 @@ def make_models(work: Workspace, teacher: TeacherResult, prepared: Prepared, fou
         chosen = choose_sizes(found.evaluations, model.macs(prepared.supernet.largest), s.sizes)
     else:
         chosen = choose(found.front, cost, s.models)
-    points = []
-    for name, evaluation in zip(names_for(work, prepared, chosen), chosen, strict=True):
-        points.append(_make_model(work, teacher, prepared, evaluation, name))
-    return points
+    return dict(zip(names_for(work, prepared, chosen), chosen, strict=True))
+
+
+def extract_models(work: Workspace, prepared: Prepared, found: Found) -> dict[str, Any]:
+    """Saves the chosen models as the super-network holds them, in `extracted/`."""
+    folders = {}
+    for name, evaluation in chosen_models(work, prepared, found).items():
+        path = f"extracted/{name}"
+        stage = work.stage(f"extract {name}", {"subnet": evaluation.subnet.to_dict()}, [path], upto="train")
+        if not stage.done:
+            with work.doing(stage, f"Extracting {name}"):
+                model = prepared.supernet.extract(evaluation.subnet)
+                save(model.to("cpu"), work.run.folder / path, tokenizer=work.tokenizer, overwrite=True)
+        folders[name] = {"folder": str(work.run.folder / path), "score": evaluation.score, **evaluation.costs}
+    return folders
+
+
+def make_models(work: Workspace, teacher: TeacherResult, prepared: Prepared, found: Found) -> list[Point]:
+    """Extracts, recovers, scores and saves the chosen models; each is a stage of its own."""
+    chosen = chosen_models(work, prepared, found)
+    return [_make_model(work, teacher, prepared, evaluation, name) for name, evaluation in chosen.items()]
 
 
 def _make_model(
@@ -153,8 +170,7 @@ def _make_model(
         "refit": s.refit,
         "onnx": s.onnx or s.runtime == "onnx",
     }
-    upstream = [stage for stage in ("teacher", "importance", "space", "train") if work.run.knows(stage)]
-    stage = work.run.stage(f"model {name}", inputs, outputs=[f"models/{name}"], after=upstream)
+    stage = work.stage(f"model {name}", inputs, [f"models/{name}"], upto="train")
     onnx = folder / "model.onnx" if inputs["onnx"] else None
     if not stage.done:
         recovers = s.recover_epochs > 0

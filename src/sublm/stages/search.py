@@ -68,7 +68,7 @@ def fit_predictor(work: Workspace, prepared: Prepared) -> LatencyPredictor | Non
         return None
     options = latency_options(work)
     inputs = options | {"samples": LATENCY_SAMPLES, "model": work.model_fingerprint, "space": work.settings.space}
-    stage = work.run.stage("latency", inputs, outputs=["latency.json"], after=[])
+    stage = work.stage("latency", inputs, ["latency.json"])
     path = work.run.folder / "latency.json"
     if not stage.done:
         with work.doing(stage, f"Measuring the latency of {LATENCY_SAMPLES} sub-networks") as folder:
@@ -111,7 +111,9 @@ def search_subnets(
         "precision": work.precision,
         "predictor": fingerprint(predictor.to_dict()) if predictor else None,
     }
-    stage: Stage = work.run.stage("search", inputs | {"evaluations": s.evaluations}, outputs=["search"])
+    stage: Stage = work.stage("search", inputs, ["search"])
+    if stage.done and stage.result.get("evaluations", 0) < s.evaluations:
+        stage.state = "cut off"  # more are asked for: the search goes on, and keeps what it has
 
     def evaluate(subnet: Subnet) -> dict[str, float]:
         supernet.activate(subnet)
@@ -141,6 +143,7 @@ def search_subnets(
     else:
         with work.doing(stage, f"Searching ({s.sampler}, {s.evaluations} sub-networks)"):
             result = run_search()
+            stage.result["evaluations"] = max(len(result.evaluations), s.evaluations)  # a small space may hold fewer
     supernet.activate(supernet.largest)
     return Found(result.evaluations, result.front, constraints, predictor)
 

@@ -49,7 +49,7 @@ def score_units(work: Workspace, teacher: TeacherResult, supernet: SuperNet) -> 
         return None
     inputs = {"method": method, "batches": IMPORTANCE_BATCHES, "batch_size": work.settings.batch_size}
     outputs = ["importance.safetensors", "importance.json"]
-    stage = work.run.stage("importance", inputs | {"seed": work.settings.seed}, outputs=outputs)
+    stage = work.stage("importance", inputs | {"seed": work.settings.seed}, outputs=outputs)
     if not stage.done:
         with work.doing(stage, f"Scoring units ({method})"):
             batches = islice(work.batches()(0), IMPORTANCE_BATCHES)
@@ -90,7 +90,7 @@ def make_space(
     if not write:
         return space
     data = space.to_dict()
-    stage = work.run.stage("space", {"space": data}, outputs=["space.json"])
+    stage = work.stage("space", {"space": data}, outputs=["space.json"])
     if not stage.done:
         with work.doing(stage, f"Writing the search space ({space.name}, {space.size:.3g} settings)"):
             write_json(work.run.folder / "space.json", data)
@@ -132,7 +132,7 @@ def train_supernet(work: Workspace, teacher: TeacherResult, prepared: Prepared) 
         "teacher": teacher.teaches,
         "seed": s.seed,
     }
-    stage = work.run.stage("train", inputs, outputs=["supernet"])
+    stage = work.stage("train", inputs, outputs=["supernet"])
     path = work.run.folder / "supernet" / "model.safetensors"
     if not stage.done:
         with work.doing(stage, f"Training the super-network ({s.strategy}, {s.epochs} epochs)") as checkpoints:

@@ -46,7 +46,7 @@ def make_teacher(work: Workspace) -> TeacherResult:
             "clip": s.clip,
             "precision": s.precision,
         }
-    stage = work.run.stage("teacher", inputs | {"data": work.data.fingerprint, "seed": s.seed}, outputs=["teacher"])
+    stage = work.stage("teacher", inputs | {"data": work.data.fingerprint, "seed": s.seed}, outputs=["teacher"])
     folder = work.run.folder / "teacher"
     if not stage.done:
         title = f"Fine-tuning the teacher ({s.teacher_epochs} epochs)" if fine_tunes else "Taking the model as teacher"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,9 @@ from sublm.tasks import (
     training_batches,
 )
 from sublm.training import Distillation, Strategy, TrainOptions, TrainResult, train
+
+CHAIN = ("teacher", "importance", "space", "train", "search")
+"""The stages that stand on each other."""
 
 
 @dataclass
@@ -63,6 +66,22 @@ class Workspace:
     def pad(self) -> int:
         """Token that fills shorter rows."""
         return int(self.tokenizer.pad_token_id or 0)
+
+    def stage(self, name: str, inputs: Mapping[str, Any], outputs: Sequence[str] = (), *, upto: str = "") -> Stage:
+        """Where a stage stands.
+
+        It depends on the stages of the chain before it and on nothing else, so that what is looked at beside (latency,
+        baselines) makes no training stale.
+
+        Args:
+            name: The stage's name.
+            inputs: What decides its outcome.
+            outputs: What it writes, relative to the run.
+            upto: The last stage of `CHAIN` it depends on; for a stage of the chain, the one before it.
+        """
+        end = CHAIN.index(name) if name in CHAIN else CHAIN.index(upto) + 1 if upto else 0
+        after = [before for before in CHAIN[:end] if self.run.knows(before)]
+        return self.run.stage(name, inputs, after=after, outputs=outputs)
 
     def batches(self, split: str = "train") -> Callable[[int], Iterator[dict[str, Tensor]]]:
         """Epoch -> its batches of a split."""
