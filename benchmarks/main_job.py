@@ -39,6 +39,8 @@ def run(task: str, seed: int, model: str, data: str, out: Path, **changes: Any) 
     import torch
 
     settings = COMMON | TASKS[task] | changes
+    if seed:  # layer dropping is far behind at every size: one seed of it is enough
+        settings["baselines"] = ["prune-and-distil"]
     front = sublm.compress(
         model, task=task, data=f"{data}/{task}", out=out / f"{task}-{seed}", seed=seed, quiet=False, **settings
     )

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-LIMIT_SECONDS = 1200
+LIMIT_SECONDS = 900
 MARKED = re.compile(r"^<!-- ci -->\n```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RUNNERS = {"sh": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
 

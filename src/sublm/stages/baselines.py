@@ -11,7 +11,7 @@ from sublm.spaces import Subnet
 from sublm.stages.models import TOLERANCE
 from sublm.stages.supernet import Prepared
 from sublm.stages.teacher import TeacherResult
-from sublm.stages.workspace import Workspace
+from sublm.stages.workspace import Workspace, plural
 from sublm.supernet import SuperNet
 from sublm.training import fixed
 
@@ -79,7 +79,7 @@ def _train(
     stage = work.stage(f"baseline {name}", inputs, [path], upto="importance")
     folder = work.run.folder / path
     if not stage.done:
-        with work.doing(stage, f"Baseline: {name} ({s.teacher_epochs} epochs)") as checkpoints:
+        with work.doing(stage, f"Baseline: {name} ({plural(s.teacher_epochs, 'epoch')})") as checkpoints:
             model = prepared.supernet.extract(subnet)
             result = work.train(
                 model,

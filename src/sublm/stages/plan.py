@@ -11,7 +11,7 @@ import torch
 from sublm.costs import cost_model
 from sublm.spaces import StratifiedSampler
 from sublm.stages.supernet import provisional
-from sublm.stages.workspace import Workspace
+from sublm.stages.workspace import Workspace, plural
 from sublm.tasks import build_model, predict
 
 BACKWARD = 2.0
@@ -52,21 +52,25 @@ def make_plan(work: Workspace) -> dict[str, Any]:
         stages.append({"name": name, "work": what, "seconds": round(seconds, 1)})
 
     if s.teacher is None and not trained:
-        add("teacher", f"{s.teacher_epochs} epochs of fine-tuning", s.teacher_epochs * step_rows)
+        add("teacher", f"{plural(s.teacher_epochs, 'epoch')} of fine-tuning", s.teacher_epochs * step_rows)
     if s.epochs:
         add(
             "train",
-            f"{s.epochs} epochs of {s.strategy} ({per_step:.2f} full passes a step)",
+            f"{plural(s.epochs, 'epoch')} of {s.strategy} ({per_step:.2f} full passes a step)",
             s.epochs * per_step * step_rows,
         )
     add("search", f"{s.evaluations} sub-networks on {search_rows} rows", s.evaluations * mean * search_rows * row)
     if s.recover_epochs:
         share = mean * s.models * s.recover_epochs
-        add("recover", f"{s.models} models, {s.recover_epochs} epochs each", share * step_rows)
+        add("recover", f"{plural(s.models, 'model')}, {plural(s.recover_epochs, 'epoch')} each", share * step_rows)
     for kind in s.baselines:
         if kind != "original-int8":
             seconds = s.teacher_epochs * sum(s.baseline_sizes) * step_rows
-            add(f"baseline {kind}", f"{len(s.baseline_sizes)} sizes, {s.teacher_epochs} epochs each", seconds)
+            add(
+                f"baseline {kind}",
+                f"{plural(len(s.baseline_sizes), 'size')}, {plural(s.teacher_epochs, 'epoch')} each",
+                seconds,
+            )
     return {
         "model": s.model,
         "task": work.data.task.name,

@@ -15,7 +15,7 @@ from sublm.stages.models import Point
 from sublm.stages.search import Found, latency_options
 from sublm.stages.supernet import Prepared
 from sublm.stages.teacher import TeacherResult
-from sublm.stages.workspace import Workspace
+from sublm.stages.workspace import Workspace, plural
 
 KEEP = 0.99
 """Without a target, the smallest model that keeps this share of the original's score is chosen."""
@@ -36,7 +36,7 @@ def measure(
     inputs = options | {"models": [p.name for p in points], "baselines": [b["name"] for b in baselines]}
     stage = work.run.stage("measure", inputs)
     if not stage.done:
-        with work.doing(stage, f"Measuring latency ({runtime}, {options['threads']} thread(s))") as folder:
+        with work.doing(stage, f"Measuring latency ({runtime}, {plural(options['threads'], 'thread')})") as folder:
             candidates: dict[str, Any] = {}
             folder.mkdir(parents=True, exist_ok=True)
 

@@ -18,7 +18,7 @@ from sublm.importance import Importance, compute_importance
 from sublm.run import fingerprint, read_json, write_json
 from sublm.spaces import SPACES, SearchSpace, StratifiedSampler, nested
 from sublm.stages.teacher import TeacherResult
-from sublm.stages.workspace import Workspace
+from sublm.stages.workspace import Workspace, plural
 from sublm.supernet import SuperNet
 from sublm.tasks import build_model
 from sublm.training import STRATEGIES
@@ -135,7 +135,9 @@ def train_supernet(work: Workspace, teacher: TeacherResult, prepared: Prepared) 
     stage = work.stage("train", inputs, outputs=["supernet"])
     path = work.run.folder / "supernet" / "model.safetensors"
     if not stage.done:
-        with work.doing(stage, f"Training the super-network ({s.strategy}, {s.epochs} epochs)") as checkpoints:
+        with work.doing(
+            stage, f"Training the super-network ({s.strategy}, {plural(s.epochs, 'epoch')})"
+        ) as checkpoints:
             model = cost_model(supernet)
             options: dict[str, Any] = {"teach": "teacher" if teacher.teaches else "labels"}
             if s.strategy != "standard":

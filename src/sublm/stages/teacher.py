@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sublm.export import load, save
-from sublm.stages.workspace import Workspace, fingerprint_model
+from sublm.stages.workspace import Workspace, fingerprint_model, plural
 from sublm.tasks import build_model
 from sublm.training import fixed
 
@@ -49,7 +49,11 @@ def make_teacher(work: Workspace) -> TeacherResult:
     stage = work.stage("teacher", inputs | {"data": work.data.fingerprint, "seed": s.seed}, outputs=["teacher"])
     folder = work.run.folder / "teacher"
     if not stage.done:
-        title = f"Fine-tuning the teacher ({s.teacher_epochs} epochs)" if fine_tunes else "Taking the model as teacher"
+        title = (
+            f"Fine-tuning the teacher ({plural(s.teacher_epochs, 'epoch')})"
+            if fine_tunes
+            else "Taking the model as teacher"
+        )
         with work.doing(stage, title) as checkpoints:
             if fine_tunes:
                 options = work.options(s.teacher_epochs, s.teacher_learning_rate)

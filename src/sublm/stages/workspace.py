@@ -297,3 +297,8 @@ def spread(costs: Sequence[float], number: int) -> list[float]:
     if number == 1 or low == high:
         return [high]
     return [low * (high / low) ** (i / (number - 1)) for i in range(number)]
+
+
+def plural(number: int, what: str) -> str:
+    """`1 epoch`, `2 epochs`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
