@@ -29,7 +29,7 @@ COMMON: dict[str, Any] = {
 TASKS: dict[str, dict[str, Any]] = {
     "stsb": {},
     "mrpc": {},
-    "sst2": {"limit": 20000},
+    "sst2": {"limit": 20000, "teacher_epochs": 2, "epochs": 2, "recover_epochs": 1, "baselines": ["prune-and-distil"]},
     "rte": {},
 }
 

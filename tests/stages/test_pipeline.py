@@ -1,6 +1,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoConfig, AutoModel
 
 import sublm
-from sublm.errors import RunError, SubLMError, TargetError
+from sublm.errors import DataError, RunError, SubLMError, TargetError
 from sublm.pipeline import run_stage
 from sublm.recipes import load_recipe
 from sublm.tasks import build_model, encode, evaluate, load_task, load_tokenizer
@@ -124,6 +126,35 @@ def test_a_fine_tuned_model_is_its_own_teacher(settings, tmp_path):
     second = sublm.compress(**own, out=tmp_path / "second")
     assert second["teacher"]["score"] == first["teacher"]["score"]
     assert second["teacher"]["train_seconds"] == 0
+
+
+def test_a_larger_teacher_is_distilled_into_the_model(settings, model_folder, tmp_path):
+    config = AutoConfig.from_pretrained(model_folder)
+    config.num_hidden_layers = 4
+    large = tmp_path / "large"
+    with torch.random.fork_rng():
+        AutoModel.from_config(config).save_pretrained(large)
+    load_tokenizer(model_folder).save_pretrained(large)
+    first = sublm.compress(**settings | {"model": str(large)}, out=tmp_path / "first")
+    front = sublm.compress(**settings, out=tmp_path / "second", teacher=str(tmp_path / "first" / "teacher"))
+    assert front["shape"]["layers"] == 3
+    assert front["teacher"]["parameters"] < first["teacher"]["parameters"]
+    assert front["teacher"]["train_seconds"] > 0
+
+
+def test_a_teacher_that_cannot_teach_is_refused(settings, model_folder, tmp_path):
+    with pytest.raises(DataError, match="no head trained"):
+        sublm.compress(**settings, out=tmp_path / "untrained", teacher=str(model_folder))
+    run_teacher = tmp_path / "trained"
+    shutil.copytree(model_folder, run_teacher)
+    model, _ = build_model(str(model_folder), load_task(settings["task"]).task)
+    model.save_pretrained(run_teacher)
+    other = json.loads((run_teacher / "tokenizer.json").read_text())
+    vocabulary = other["model"]["vocab"]
+    vocabulary["good"], vocabulary["bad"] = vocabulary["bad"], vocabulary["good"]
+    (run_teacher / "tokenizer.json").write_text(json.dumps(other))
+    with pytest.raises(DataError, match="reads other tokens"):
+        sublm.compress(**settings, out=tmp_path / "other", teacher=str(run_teacher))
 
 
 def test_refit_trains_on_the_rows_of_the_search_too(settings, tmp_path):

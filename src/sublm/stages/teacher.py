@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sublm.errors import DataError
 from sublm.export import load, save
 from sublm.stages.workspace import Workspace, fingerprint_model, plural
-from sublm.tasks import build_model
+from sublm.supernet.layout import find_layout
+from sublm.tasks import build_model, load_tokenizer
 from sublm.training import fixed
 
 
@@ -27,14 +29,25 @@ class TeacherResult:
 
 
 def make_teacher(work: Workspace) -> TeacherResult:
-    """Takes the given teacher, the model itself if its head is trained for the task, or fine-tunes the model."""
+    """Gives the fine-tuned model that is made smaller, and that everything smaller learns from.
+
+    That is the given teacher if it has the model's shape; else the model, if its head is trained for the task; else the
+    model fine-tuned here: on the labels, or distilled from a given teacher of another shape.
+
+    Raises:
+        DataError: If the given teacher was not trained for the task, or reads other tokens.
+    """
     s = work.settings
-    given = s.model if s.teacher in (None, "none") else s.teacher
-    model, trained = build_model(given, work.data.task, seed=s.seed)
+    model, trained = build_model(s.model, work.data.task, seed=s.seed)
     if s.teacher == "none":
         return TeacherResult(model, False, 0.0)
-    fine_tunes = not trained
-    inputs: dict[str, Any] = {"model": fingerprint_model(given), "fine_tunes": fine_tunes}
+    given = _given_teacher(work, model) if s.teacher is not None else None
+    if given is not None and _same_shape(given, model):
+        model, trained, given = given, True, None
+    fine_tunes = not trained or given is not None
+    inputs: dict[str, Any] = {"model": work.model_fingerprint, "fine_tunes": fine_tunes}
+    if s.teacher is not None:
+        inputs["teacher"] = fingerprint_model(s.teacher)
     if fine_tunes:
         inputs |= {
             "epochs": s.teacher_epochs,
@@ -49,15 +62,19 @@ def make_teacher(work: Workspace) -> TeacherResult:
     stage = work.stage("teacher", inputs | {"data": work.data.fingerprint, "seed": s.seed}, outputs=["teacher"])
     folder = work.run.folder / "teacher"
     if not stage.done:
-        title = (
-            f"Fine-tuning the teacher ({plural(s.teacher_epochs, 'epoch')})"
-            if fine_tunes
-            else "Taking the model as teacher"
-        )
+        epochs = plural(s.teacher_epochs, "epoch")
+        title = f"Fine-tuning the teacher ({epochs})" if fine_tunes else "Taking the model as teacher"
         with work.doing(stage, title) as checkpoints:
             if fine_tunes:
-                options = work.options(s.teacher_epochs, s.teacher_learning_rate)
-                result = work.train(model, fixed(), options, checkpoints, probe=work.probe(model))
+                result = work.train(
+                    model,
+                    fixed(teach="labels" if given is None else "teacher"),
+                    work.options(s.teacher_epochs, s.teacher_learning_rate),
+                    checkpoints,
+                    teacher=given,
+                    probe=work.probe(model),
+                    student=False,
+                )
                 stage.result["train_seconds"] = result.seconds
             stage.result["search"] = work.scores(model, "search")
             stage.result["validation"] = work.scores(model, "validation")
@@ -65,3 +82,26 @@ def make_teacher(work: Workspace) -> TeacherResult:
     score = stage.result["validation"][work.metric]
     work.progress.message(f"The teacher's {work.metric} on the validation split: {score:.4f}")
     return TeacherResult(load(folder), True, stage.result.get("train_seconds", 0.0))
+
+
+def _given_teacher(work: Workspace, model: Any) -> Any:
+    """Loads `--teacher` and makes sure that it can teach."""
+    path = str(work.settings.teacher)
+    teacher, trained = build_model(path, work.data.task, seed=work.settings.seed)
+    if not trained:
+        raise DataError(
+            f"The teacher {path!r} has no head trained for {work.data.task.name}. Give a model fine-tuned for it, or "
+            "leave --teacher out to fine-tune one here."
+        )
+    if load_tokenizer(path).get_vocab() != work.tokenizer.get_vocab():
+        raise DataError(
+            f"The teacher {path!r} reads other tokens than {work.settings.model!r}: their tokenizers differ. Give a "
+            "teacher with the model's vocabulary, or leave --teacher out."
+        )
+    return teacher
+
+
+def _same_shape(first: Any, second: Any) -> bool:
+    if first.config.model_type != second.config.model_type:
+        return False
+    return find_layout(first).shape == find_layout(second).shape

@@ -139,12 +139,13 @@ class Workspace:
         probe: Callable[[], float] | None = None,
         split: str = "train",
         layers: tuple[int, ...] | None = None,
+        student: bool = True,
     ) -> TrainResult:
         """Trains with the run's data; resumes from `folder`.
 
-        What learns from the teacher keeps its word embeddings, which fit already: their dense gradient and optimizer
-        state would cost a small sub-network more than its whole encoder. It also trains without dropout: on STS-B that
-        gives a tenth of the MACs 1.8 points more on the search split, and saves the drawing of the masks.
+        A student, cut from its teacher, keeps its word embeddings, which fit already: their dense gradient and
+        optimizer state would cost a small sub-network more than its whole encoder. It also trains without dropout: the
+        teacher's answers are smooth already, and drawing the masks takes time.
         """
 
         def show(step: int, steps: int, loss: float, rate: float) -> None:
@@ -152,9 +153,10 @@ class Workspace:
 
         model = network if isinstance(network, nn.Module) else network.model
         words: nn.Module = model.get_input_embeddings()  # type: ignore[operator]
-        frozen = teacher is not None and self.settings.freeze_embeddings
+        student = student and teacher is not None
+        frozen = student and self.settings.freeze_embeddings
         words.requires_grad_(not frozen)
-        dropouts = [(m, m.p) for m in model.modules() if isinstance(m, nn.Dropout)] if teacher is not None else []
+        dropouts = [(m, m.p) for m in model.modules() if isinstance(m, nn.Dropout)] if student else []
         for module, _ in dropouts:
             module.p = self.settings.dropout
         try:
@@ -165,7 +167,7 @@ class Workspace:
                 options,
                 steps_per_epoch=self.steps_per_epoch(split),
                 kind=self.data.task.kind,  # type: ignore[arg-type]
-                distillation=self.distillation(layers),
+                distillation=self.distillation(layers) if student else Distillation(self.settings.temperature),
                 teacher=teacher,
                 probe=probe,
                 folder=folder,
