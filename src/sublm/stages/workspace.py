@@ -207,6 +207,8 @@ def open_workspace(settings: Settings, run: Run, progress: Progress) -> Workspac
     from sublm.supernet.layout import find_layout
 
     check_choices(settings)
+    for name in ("model", "teacher"):
+        check_folder(name, getattr(settings, name))
     with progress.stage("Reading the task and the model"):
         data = load_task(
             settings.task,
@@ -249,7 +251,7 @@ def check_choices(settings: Settings) -> None:
         RunError: If one is unknown; it names the choices.
     """
     from sublm.importance import IMPORTANCE
-    from sublm.search import SAMPLERS
+    from sublm.search import SAMPLERS, parse_targets
     from sublm.spaces import SPACES
     from sublm.training import STRATEGIES
 
@@ -263,6 +265,19 @@ def check_choices(settings: Settings) -> None:
         if value not in known and not (name == "space" and value.endswith(".json")):
             more = ", or give a space.json" if name == "space" else ""
             raise RunError(f"{name}={value!r} is not known; choose one of {', '.join(sorted(known))}{more}.")
+    parse_targets(settings.target, {"macs": 1.0, "parameters": 1.0, "latency": 1.0})
+
+
+def check_folder(name: str, path: str | None) -> None:
+    """Refuses a path that does not exist, before it is taken for a name on the hub.
+
+    Raises:
+        DataError: If it looks like a path and nothing is there.
+    """
+    if path in (None, "none") or Path(str(path)).exists():
+        return
+    if str(path).startswith((".", "~", "/")) or str(path).count("/") > 1:
+        raise DataError(f"{name}: there is no folder {path!r}. Give a transformers folder, or a name on the hub.")
 
 
 def evaluation_precision(precision: str) -> str:
