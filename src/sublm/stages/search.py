@@ -15,6 +15,8 @@ from sublm.stages.supernet import Prepared, family
 from sublm.stages.workspace import Workspace
 
 LATENCY_SAMPLES = 24
+BUSY = 0.1
+"""Held-out error of the latency predictor above which the user is warned; on a quiet machine it is a few per cent."""
 SEED_SHARES = (0.75, 0.5, 0.33, 0.25, 0.15, 0.1)
 
 
@@ -86,6 +88,10 @@ def fit_predictor(work: Workspace, prepared: Prepared) -> LatencyPredictor | Non
     work.progress.message(
         f"Latency is predicted with a held-out error of {predictor.error:.1%} (tau {predictor.tau:.2f})"
     )
+    if predictor.error > BUSY:
+        work.progress.warning(
+            "The latencies scatter: is the machine busy? Targets on latency will be met less exactly."
+        )
     return predictor
 
 
