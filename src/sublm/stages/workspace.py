@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -195,6 +195,8 @@ class Workspace:
         with self.run.working(stage), self.progress.stage(title):
             yield folder
         shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # another stage's checkpoints are still there
+            folder.parent.rmdir()
 
 
 def open_workspace(settings: Settings, run: Run, progress: Progress) -> Workspace:
