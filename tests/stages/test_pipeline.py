@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModel
 
 import sublm
 from sublm.errors import DataError, RunError, SubLMError, TargetError
+from sublm.export import check_onnx
 from sublm.pipeline import run_stage
 from sublm.recipes import load_recipe
 from sublm.tasks import build_model, encode, evaluate, load_task, load_tokenizer
@@ -110,6 +111,28 @@ def test_the_chosen_model_meets_the_target(settings, tmp_path):
     chosen = next(p for p in front["points"] if p["name"] == front["chosen"])
     assert chosen["macs"] <= 0.5 * front["teacher"]["macs"]
     assert all(e["macs"] <= 0.5 * front["teacher"]["macs"] for e in front["evaluations"])
+
+
+def test_a_latency_target_is_searched_by_prediction_and_measured_at_the_end(settings, tmp_path):
+    front = sublm.compress(**settings, out=tmp_path / "run", target=["latency<=1000s"], objectives=["score", "latency"])
+    assert front["predictor"]["error"] >= 0
+    assert all(e["latency"] > 0 for e in front["evaluations"])
+    assert all(p["latency_ms"]["minimum"] > 0 for p in front["points"])
+    assert front["latency"]["lengths"] == sorted(front["latency"]["lengths"])
+    assert front["chosen"]
+
+
+def test_onnx_is_written_measured_and_quantised(settings, tmp_path):
+    settings |= {"runtime": "onnx", "models": 1, "baselines": ["original-int8"]}
+    front = sublm.compress(**settings, out=tmp_path / "run")
+    (point,) = front["points"]
+    folder = tmp_path / "run" / point["folder"]
+    assert check_onnx(sublm.load(folder), folder / "model.onnx") < 1e-4
+    assert front["latency"]["runtime"] == "onnx"
+    (baseline,) = front["baselines"]
+    assert baseline["kind"] == "original int8"
+    assert baseline["score"] == pytest.approx(front["teacher"]["score"], abs=0.2)
+    assert baseline["latency_ms"]["minimum"] > 0
 
 
 def test_models_are_written_at_the_asked_sizes(settings, tmp_path):
