@@ -13,7 +13,7 @@ import torch
 from transformers import AutoConfig, AutoModel
 
 import sublm
-from sublm.errors import DataError, RunError, SubLMError, TargetError
+from sublm.errors import DataError, RunError, SubLMError, TargetError, UnsupportedModelError
 from sublm.export import check_onnx
 from sublm.pipeline import run_stage
 from sublm.recipes import load_recipe
@@ -149,6 +149,13 @@ def test_a_fine_tuned_model_is_its_own_teacher(settings, tmp_path):
     second = sublm.compress(**own, out=tmp_path / "second")
     assert second["teacher"]["score"] == first["teacher"]["score"]
     assert second["teacher"]["train_seconds"] == 0
+
+
+def test_a_model_made_by_sublm_is_not_compressed_again(settings, tmp_path):
+    front = sublm.compress(**settings, out=tmp_path / "first", sizes=[0.5])
+    made = tmp_path / "first" / front["points"][0]["folder"]
+    with pytest.raises(UnsupportedModelError, match="Give the model it was made from"):
+        sublm.compress(**settings | {"model": str(made)}, out=tmp_path / "second")
 
 
 def test_a_larger_teacher_is_distilled_into_the_model(settings, model_folder, tmp_path):

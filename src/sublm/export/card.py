@@ -329,7 +329,7 @@ def _use(card: ModelCard) -> str:
 from transformers import {auto}, AutoTokenizer
 
 folder = "path/to/this/folder"
-tokenizer = AutoTokenizer.from_pretrained(folder)
+tokenizer = AutoTokenizer.from_pretrained(folder{trust})
 model = {auto}.from_pretrained(folder{trust})
 ```"""
     if not card.stock:

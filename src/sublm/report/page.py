@@ -322,7 +322,7 @@ def loading_code(front: Mapping[str, Any]) -> list[tuple[str, str]]:
         (
             "transformers alone" if stock else "transformers alone (runs the small modelling file in the folder)",
             f"from transformers import {auto}, AutoTokenizer\n\n"
-            f"tokenizer = AutoTokenizer.from_pretrained({folder})\n"
+            f"tokenizer = AutoTokenizer.from_pretrained({folder}{trust})\n"
             f"model = {auto}.from_pretrained({folder}{trust})",
         )
     ]

@@ -66,7 +66,9 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     name = Path(path).name
     way = "Save the model's tokenizer beside it with tokenizer.save_pretrained(folder)."
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(path))
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(path), trust_remote_code=False
+        )  # no code of the folder, no question
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         raise DataError(
             f"the model {name!r} has no tokenizer that can be loaded: {_first_line(error)} {way}"
@@ -100,11 +102,16 @@ def _from_checkpoint(path: str, task: Task) -> tuple[PreTrainedModel, bool]:
 
     kind = kind_of(task.kind)
     auto = getattr(transformers, kind.auto_class)
+    _refuse_subnetwork(path)
     try:
-        saved = transformers.AutoConfig.from_pretrained(path)
+        saved = transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
         with _quiet():
             model, info = auto.from_pretrained(
-                path, **kind.config(task), ignore_mismatched_sizes=True, output_loading_info=True
+                path,
+                **kind.config(task),
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
             )
     except (OSError, ValueError, KeyError) as error:
         raise UnsupportedModelError(
@@ -120,6 +127,18 @@ def _from_checkpoint(path: str, task: Task) -> tuple[PreTrainedModel, bool]:
     if missing and not resized:
         return model, False
     return model, _fit_head(model, _names(saved), task, resized=bool(resized))
+
+
+def _refuse_subnetwork(path: str) -> None:
+    """A model that SubLM made has layers of different shapes; another super-network cannot be cut from it."""
+    import json
+
+    config = Path(path) / "config.json"
+    if config.is_file() and str(json.loads(config.read_text(encoding="utf-8")).get("model_type")).startswith("sublm_"):
+        raise UnsupportedModelError(
+            f"The model {path!r} is a sub-network that SubLM made; its layers differ and cannot be made elastic again. "
+            "Give the model it was made from, with a lower target."
+        )
 
 
 def _from_memory(given: PreTrainedModel, task: Task) -> tuple[PreTrainedModel, bool]:
