@@ -22,6 +22,7 @@ import sublm
 RESULTS = Path(__file__).parent / "results" / "main_job"
 SIZES = (0.5, 0.33, 0.25, 0.1)
 COMMON: dict[str, Any] = {
+    "recover_epochs": 2,
     "sizes": SIZES,
     "baselines": ["prune-and-distil", "layer-dropping"],
     "baseline_sizes": SIZES,

@@ -116,7 +116,7 @@ class Settings:
     objectives: tuple[str, ...] = ("score", "macs")
     models: int = 10
     sizes: tuple[float, ...] = ()
-    recover_epochs: int = 2
+    recover_epochs: int = 1
     refit: bool = False
     baselines: tuple[str, ...] = ()
     baseline_sizes: tuple[float, ...] = (0.5, 0.25, 0.1)

@@ -39,12 +39,12 @@ def quickstart(
     few: dict[str, Any] = {"limit": 256, "teacher_epochs": 1, "epochs": 1, "evaluations": 8, "models": 2}
     # Under ten minutes on two cores: a part of the texts, cut at 48 tokens, and a few models.
     budget: dict[str, Any] = {
-        "limit": 3000,
+        "limit": 2400,
         "max_length": 48,
         "teacher_epochs": 3,
         "epochs": 2,
-        "evaluations": 24,
-        "models": 5,
+        "evaluations": 20,
+        "models": 4,
         "recover_epochs": 1,
         "baselines": ["prune-and-distil"],
         "baseline_sizes": [0.25],
