@@ -117,7 +117,8 @@ def summary() -> dict[str, Any]:
         for entry in result["baselines"]:
             kept[task][entry["kind"]][nearest(entry["size"])].append(entry["kept"])
         for name, value in result["cost_in_plain_fine_tunings"].items():
-            costs[task][name].append(value)
+            if value:  # not every seed trains every baseline
+                costs[task][name].append(value)
     table: dict[str, Any] = {}
     for task, methods in kept.items():
         table[task] = {"teacher": _spread(teachers[task]), "kept": {}, "cost_in_plain_fine_tunings": {}}
