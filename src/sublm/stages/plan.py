@@ -21,8 +21,7 @@ BACKWARD = 2.0
 def make_plan(work: Workspace) -> dict[str, Any]:
     """Stages with their work and an estimate of their time on this machine.
 
-    Times follow from the time of a forward pass over some rows, and from the closed form of the MACs; they are
-    estimates, good to a factor of about two.
+    Times follow from the time of a forward pass over some rows, and from the closed form of the MACs.
     """
     s = work.settings
     _, trained = build_model(s.model, work.data.task, seed=s.seed)

@@ -16,7 +16,7 @@ from sublm.stages.workspace import Workspace
 
 LATENCY_SAMPLES = 24
 BUSY = 0.1
-"""Held-out error of the latency predictor above which the user is warned; on a quiet machine it is a few per cent."""
+"""Held-out error of the latency predictor above which the user is warned."""
 SEED_SHARES = (0.75, 0.5, 0.33, 0.25, 0.15, 0.1)
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from sublm.costs import cost_model
 from sublm.errors import RunError
 from sublm.importance import Importance, compute_importance
-from sublm.run import fingerprint, read_json, write_json
+from sublm.run import read_json, write_json
 from sublm.spaces import SPACES, SearchSpace, StratifiedSampler, nested
 from sublm.stages.teacher import TeacherResult
 from sublm.stages.workspace import Workspace, plural
@@ -156,7 +156,6 @@ def train_supernet(work: Workspace, teacher: TeacherResult, prepared: Prepared) 
             path.parent.mkdir(exist_ok=True)
             weights = {name: tensor.contiguous().clone() for name, tensor in supernet.model.state_dict().items()}
             save_file(weights, path)
-            write_json(path.with_name("weights.json"), {"space": fingerprint(space.to_dict())})
     supernet.model.load_state_dict(load_file(path))
     supernet.activate(supernet.largest)
 
