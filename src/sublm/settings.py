@@ -48,6 +48,9 @@ class Settings:
         step: Neurons are kept in multiples of this.
         min_layers: Fewest layers of a sub-network in the space `small`; None keeps all of them.
         min_size: Smallest share of the MACs in the space `nested`.
+        space_min: MACs of the smallest sub-network that the space `importance` is made from, such as "40%" or "4400M".
+        space_max: MACs of the largest.
+        space_steps: How many, both ends included.
         importance: The score that sorts units; "none" leaves them as they are.
         strategy: Which sub-networks a training step trains.
         epochs: Epochs of training the super-network; 0 searches the sorted teacher as it is.
@@ -95,6 +98,9 @@ class Settings:
     step: int = 32
     min_layers: int | None = None
     min_size: float = 0.08
+    space_min: str = "25%"
+    space_max: str = "100%"
+    space_steps: int = 5
     importance: str = "taylor"
     strategy: str = "guided"
     epochs: int = 3
@@ -141,13 +147,14 @@ class Settings:
             ("threads", 1),
             ("step", 1),
             ("max_length", 8),
+            ("space_steps", 2),
         ):
             if getattr(self, name) < least:
                 raise RunError(f"{name} must be at least {least}; got {getattr(self, name)}.")
         if not 0 < self.search_share < 1:
             raise RunError(f"search_share must lie between 0 and 1; got {self.search_share}.")
-        if self.space == "nested" and self.importance == "none":
-            raise RunError("The space nested is made from an importance: choose one, or another space.")
+        if self.space in ("nested", "importance") and self.importance == "none":
+            raise RunError(f"The space {self.space} is made from an importance: choose one, or another space.")
         if not 0 <= self.min_size < 1:
             raise RunError(f"min_size is a share of the MACs, from 0 to below 1; got {self.min_size}.")
         for name, known in (

@@ -9,7 +9,7 @@ import pytest
 
 from sublm.architectures.shape import Shape
 from sublm.errors import SubnetError
-from sublm.spaces import SearchSpace, Subnet, large, layer, medium, nested, small, uniform
+from sublm.spaces import SearchSpace, Subnet, from_importance, large, layer, medium, nested, small, uniform
 from sublm.spaces.subnet import count
 
 BASE = Shape(layers=12, hidden=768, heads=12, head_size=64, neurons=3072)
@@ -31,6 +31,7 @@ SPACES = {
     "large, single neurons": large(TINY, step=1),
     "uniform": uniform(TINY, step=4, hidden=[8]),
     "nested": nested(TINY, SCORES, units, step=4),
+    "importance": from_importance(TINY, SCORES, units, [12.0, 30.0, 54.0], align=4),
 }
 every_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 

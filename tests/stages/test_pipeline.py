@@ -196,7 +196,7 @@ def test_refit_trains_on_the_rows_of_the_search_too(settings, tmp_path):
     assert any(not torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.parametrize("space", ["small", "medium", "layer", "large", "uniform"])
+@pytest.mark.parametrize("space", ["small", "medium", "layer", "large", "uniform", "importance"])
 @pytest.mark.parametrize("strategy", ["guided", "one_shot"])
 def test_every_space_runs(settings, tmp_path, space, strategy):
     settings |= {"space": space, "strategy": strategy, "teacher_epochs": 1, "models": 1, "evaluations": 6}
@@ -259,6 +259,10 @@ def test_the_published_recipe_runs(settings, tmp_path):
         ({"epoch": 3}, "Unknown settings: epoch"),
         ({"sizes": [2.0]}, "sizes are shares"),
         ({"importance": "fame"}, "fame"),
+        ({"space": "importance", "importance": "none"}, "made from an importance"),
+        ({"space": "importance", "space_min": "0.001%"}, "smallest within reach"),
+        ({"space": "importance", "space_min": "90%", "space_max": "50%"}, "must rise"),
+        ({"space": "importance", "space_max": "lots"}, "cannot be read"),
         ({"sampler": "oracle"}, "oracle"),
     ],
 )

@@ -28,6 +28,9 @@ def compress(
     step: int = Settings.step,
     min_layers: int | None = None,
     min_size: float = Settings.min_size,
+    space_min: str = Settings.space_min,
+    space_max: str = Settings.space_max,
+    space_steps: int = Settings.space_steps,
     importance: str = Settings.importance,
     strategy: str = Settings.strategy,
     epochs: int = Settings.epochs,
@@ -86,11 +89,15 @@ def compress(
             given.
         teacher_epochs: Epochs of fine-tuning the teacher, and of every baseline.
         teacher_learning_rate: Largest learning rate of fine-tuning the teacher.
-        space: The search space: nested (one family, each member holding all smaller ones), small, medium, layer,
-            large, uniform, or a space.json.
+        space: The search space: nested (one family, each member holding all smaller ones), importance (the widths that
+            occur in a few nested sub-networks), small, medium, layer, large, uniform, or a space.json.
         step: Neurons are kept in multiples of this.
         min_layers: Fewest layers of a sub-network in the space small; all of them if not given.
         min_size: Smallest share of the MACs in the space nested.
+        space_min: Multiply-accumulates of the smallest sub-network that the space importance is made from, as '25%' or
+            '4400M'.
+        space_max: Of the largest one.
+        space_steps: Sub-networks that it is made from, both ends included.
         importance: The score by which heads, neurons and layers are sorted: taylor, taylor_gate, fisher,
             magnitude or none.
         strategy: Which sub-networks a training step trains: guided, one_shot, sandwich, random, random_linear, kd or

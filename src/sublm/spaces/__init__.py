@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sublm.spaces.from_importance import even_targets, from_importance
 from sublm.spaces.large import large
 from sublm.spaces.layer import layer
 from sublm.spaces.medium import medium
 from sublm.spaces.nested import nested, nested_subnets
+from sublm.spaces.nncf import Published, read_nncf, write_nncf
 from sublm.spaces.small import small
 from sublm.spaces.space import SearchSpace
 from sublm.spaces.stratified import StratifiedSampler
@@ -28,16 +30,21 @@ __all__ = [
     "SPACES",
     "Choice",
     "Integer",
+    "Published",
     "SearchSpace",
     "StratifiedSampler",
     "Subnet",
     "Subset",
     "Variable",
+    "even_targets",
+    "from_importance",
     "large",
     "layer",
     "medium",
     "nested",
     "nested_subnets",
+    "read_nncf",
     "small",
     "uniform",
+    "write_nncf",
 ]

@@ -139,7 +139,7 @@ def search_subnets(
             sampler=s.sampler,
             evaluations=s.evaluations,
             seed=s.seed,
-            seeds=family(work, prepared, tuple(dict.fromkeys((*SEED_SHARES, *s.sizes)))),
+            seeds=[*prepared.space.seeds, *family(work, prepared, tuple(dict.fromkeys((*SEED_SHARES, *s.sizes))))],
             folder=work.run.folder / "search",
             progress=show,
         )

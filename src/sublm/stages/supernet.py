@@ -14,9 +14,11 @@ from safetensors.torch import load_file, save_file
 
 from sublm.costs import cost_model
 from sublm.errors import RunError
+from sublm.files import write_text
 from sublm.importance import Importance, compute_importance
-from sublm.run import read_json, write_json
-from sublm.spaces import SPACES, SearchSpace, StratifiedSampler, nested
+from sublm.run import read_json
+from sublm.spaces import SPACES, SearchSpace, StratifiedSampler, from_importance, nested
+from sublm.stages.spaces import read_targets
 from sublm.stages.teacher import TeacherResult
 from sublm.stages.workspace import Workspace, plural
 from sublm.supernet import SuperNet
@@ -68,14 +70,19 @@ def make_space(
         space = SearchSpace.from_dict(read_json(path))
         if space.shape != supernet.shape:
             raise RunError(f"{path} belongs to a model of shape {space.shape}; this one has {supernet.shape}.")
-    elif s.space == "nested":
+    elif s.space in ("nested", "importance"):
         costs = cost_model(supernet)
         if importance is None:  # before the scores are known: any order of the units gives the same range of costs
             scores = torch.ones(supernet.shape.layers, supernet.shape.heads)
             neurons = torch.ones(supernet.shape.layers, supernet.shape.neurons)
-            importance = SimpleNamespace(heads=scores, neurons=neurons)  # type: ignore[assignment]
-        least = s.min_size * costs.macs(supernet.largest)
-        space = nested(supernet, importance, costs.macs, step=s.step, least=least)
+            flat = SimpleNamespace(heads=scores, neurons=neurons, details={"reduction": "mean"})
+            importance = flat  # type: ignore[assignment]
+        whole = costs.macs(supernet.largest)
+        if s.space == "nested":
+            space = nested(supernet, importance, costs.macs, step=s.step, least=s.min_size * whole)
+        else:
+            targets = read_targets(s.space_min, s.space_max, s.space_steps, whole)
+            space = from_importance(supernet, importance, costs.macs, targets, align=s.step)
     else:
         options: dict[str, Any] = {"step": s.step}
         if s.space == "small":
@@ -93,7 +100,7 @@ def make_space(
     stage = work.stage("space", {"space": data}, outputs=["space.json"])
     if not stage.done:
         with work.doing(stage, f"Writing the search space ({space.name}, {space.size:.3g} settings)"):
-            write_json(work.run.folder / "space.json", data)
+            write_text(work.run.folder / "space.json", space.to_json() + "\n")
     return space
 
 

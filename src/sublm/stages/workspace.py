@@ -260,7 +260,7 @@ def check_choices(settings: Settings) -> None:
     for name, known in (
         ("importance", [*IMPORTANCE, "none"]),
         ("sampler", [*SAMPLERS]),
-        ("space", [*SPACES, "nested"]),
+        ("space", [*SPACES, "nested", "importance"]),
         ("strategy", [*STRATEGIES]),
     ):
         value = getattr(settings, name)
