@@ -52,6 +52,10 @@ class Settings:
         space_max: MACs of the largest.
         space_steps: How many, both ends included.
         importance: The score that sorts units; "none" leaves them as they are.
+        movement_epochs: Epochs of fine-tuning in which the importance `movement` is learned.
+        movement_learning_rate: Largest learning rate of weights and scores in it.
+        movement_penalty: Largest weight of what pulls its scores down.
+        movement_reduction: From the scores of a unit's weights to its own: "sum", "mean" or "max".
         strategy: Which sub-networks a training step trains.
         epochs: Epochs of training the super-network; 0 searches the sorted teacher as it is.
         learning_rate: Largest learning rate of the super-network, the recovery and the baselines.
@@ -102,6 +106,10 @@ class Settings:
     space_max: str = "100%"
     space_steps: int = 5
     importance: str = "taylor"
+    movement_epochs: int = 3
+    movement_learning_rate: float = 1e-4
+    movement_penalty: float = 0.02
+    movement_reduction: str = "mean"
     strategy: str = "guided"
     epochs: int = 3
     learning_rate: float = 2e-4
@@ -148,6 +156,7 @@ class Settings:
             ("step", 1),
             ("max_length", 8),
             ("space_steps", 2),
+            ("movement_epochs", 1),
         ):
             if getattr(self, name) < least:
                 raise RunError(f"{name} must be at least {least}; got {getattr(self, name)}.")
@@ -159,6 +168,7 @@ class Settings:
             raise RunError(f"min_size is a share of the MACs, from 0 to below 1; got {self.min_size}.")
         for name, known in (
             ("sampling", ("stratified", "uniform")),
+            ("movement_reduction", ("sum", "mean", "max")),
             ("runtime", ("torch", "onnx")),
             ("schedule", ("linear", "cosine")),
             ("precision", ("auto", "fp32", "bf16", "fp16")),

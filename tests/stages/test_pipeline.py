@@ -15,8 +15,10 @@ from transformers import AutoConfig, AutoModel
 import sublm
 from sublm.errors import DataError, RunError, SubLMError, TargetError, UnsupportedModelError
 from sublm.export import check_onnx
+from sublm.importance import Importance
 from sublm.pipeline import run_stage
 from sublm.recipes import load_recipe
+from sublm.spaces import SearchSpace
 from sublm.tasks import build_model, encode, evaluate, load_task, load_tokenizer
 
 
@@ -216,6 +218,22 @@ def test_a_dry_run_trains_nothing_and_plans_the_stages(settings, tmp_path):
     assert not (tmp_path / "run" / "teacher").exists()
 
 
+def test_movement_scores_are_learned_and_the_run_can_stop_there(settings, tmp_path):
+    chosen = settings | {"importance": "movement", "movement_epochs": 2, "space": "importance", "models": 1}
+    found = sublm.compress(**chosen, out=tmp_path / "run", only_importance=True)
+    assert found["space"] == str(tmp_path / "run" / "space.json")
+    importance = Importance.load(tmp_path / "run")
+    assert importance.method == "movement"
+    assert importance.details["reduction"] == "mean"
+    space = SearchSpace.from_json((tmp_path / "run" / "space.json").read_text())
+    assert not (tmp_path / "run" / "supernet").exists()
+    front = sublm.compress(**chosen, out=tmp_path / "run")
+    assert front["points"]
+    assert {e["macs"] for e in front["evaluations"]} >= {seed["cost"] for seed in space.options["seeds"]}
+    plan = sublm.compress(**chosen, out=tmp_path / "plan", dry_run=True)
+    assert "importance" in [stage["name"] for stage in plan["stages"]]
+
+
 def test_other_settings_in_the_same_folder_are_refused(settings, tmp_path):
     sublm.compress(**settings, out=tmp_path / "run")
     with pytest.raises(RunError, match="epochs was 1, now 2"):
@@ -259,6 +277,8 @@ def test_the_published_recipe_runs(settings, tmp_path):
         ({"epoch": 3}, "Unknown settings: epoch"),
         ({"sizes": [2.0]}, "sizes are shares"),
         ({"importance": "fame"}, "fame"),
+        ({"movement_epochs": 0}, "movement_epochs must be at least 1"),
+        ({"movement_reduction": "median"}, "movement_reduction"),
         ({"space": "importance", "importance": "none"}, "made from an importance"),
         ({"space": "importance", "space_min": "0.001%"}, "smallest within reach"),
         ({"space": "importance", "space_min": "90%", "space_max": "50%"}, "must rise"),

@@ -32,6 +32,10 @@ def compress(
     space_max: str = Settings.space_max,
     space_steps: int = Settings.space_steps,
     importance: str = Settings.importance,
+    movement_epochs: int = Settings.movement_epochs,
+    movement_learning_rate: float = Settings.movement_learning_rate,
+    movement_penalty: float = Settings.movement_penalty,
+    movement_reduction: Literal["sum", "mean", "max"] = "mean",
     strategy: str = Settings.strategy,
     epochs: int = Settings.epochs,
     learning_rate: float = Settings.learning_rate,
@@ -60,6 +64,7 @@ def compress(
     runtime: Literal["torch", "onnx"] = "torch",
     threads: int = Settings.threads,
     seed: int = Settings.seed,
+    only_importance: bool = False,
     dry_run: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
@@ -99,7 +104,11 @@ def compress(
         space_max: Of the largest one.
         space_steps: Sub-networks that it is made from, both ends included.
         importance: The score by which heads, neurons and layers are sorted: taylor, taylor_gate, fisher,
-            magnitude or none.
+            magnitude, movement or none.
+        movement_epochs: Epochs of fine-tuning in which the importance movement is learned.
+        movement_learning_rate: Largest learning rate of weights and scores in it.
+        movement_penalty: Largest weight of what pulls its scores down.
+        movement_reduction: From the scores of a unit's weights to its own.
         strategy: Which sub-networks a training step trains: guided, one_shot, sandwich, random, random_linear, kd or
             standard.
         epochs: Epochs of training the super-network; 0 searches the sorted teacher as it is.
@@ -132,6 +141,7 @@ def compress(
         runtime: What latency is measured on.
         threads: Threads used when latency is measured.
         seed: Of everything drawn at random.
+        only_importance: Stop when the importance is there and the search space written.
         dry_run: Check everything, show the plan and what it costs, and stop.
         overwrite: Use the run directory though it holds a run with other settings; stages that the change does not
             touch are kept.
@@ -153,4 +163,6 @@ def compress(
     found = work(**{name: value for name, value in settings.items() if name not in skipped})
     if dry_run:
         return PlanSummary(found)
+    if only_importance:
+        return found
     return FrontSummary(found, out or Settings(model=model, task=task).default_folder)

@@ -55,6 +55,10 @@ def importance(
     run: Path,
     *,
     importance: str | None = None,
+    movement_epochs: int | None = None,
+    movement_learning_rate: float | None = None,
+    movement_penalty: float | None = None,
+    movement_reduction: Literal["sum", "mean", "max"] | None = None,
     overwrite: bool = False,
     quiet: bool = False,
     json: bool = False,
@@ -65,7 +69,11 @@ def importance(
 
     Args:
         run: The run directory.
-        importance: The score: taylor, taylor_gate, fisher, magnitude or none.
+        importance: The score: taylor, taylor_gate, fisher, magnitude, movement or none.
+        movement_epochs: Epochs of fine-tuning in which the importance movement is learned.
+        movement_learning_rate: Largest learning rate of weights and scores in it.
+        movement_penalty: Largest weight of what pulls its scores down.
+        movement_reduction: From the scores of a unit's weights to its own.
         overwrite: Change the settings of the run.
         quiet: Show nothing but errors.
         json: Print the result as JSON on standard output, and nothing else there.
@@ -135,8 +143,8 @@ def space(
         sublm space --from-importance runs/mrpc --min-macs 4400M --steps 5 --align 32
         sublm space --from-nncf published.json --out published-space.json
     """
-    typed = dict(locals())
-    files = {"from_importance": from_importance, "from_nncf": from_nncf}
+    typed: dict[str, Any] = dict(locals())
+    files: dict[str, Any] = {"from_importance": from_importance, "from_nncf": from_nncf}
     of_run = ("space", "step", "min_layers", "space_min", "space_max", "space_steps")
     if run is not None:
         from sublm.errors import UsageError

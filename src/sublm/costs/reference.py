@@ -36,12 +36,13 @@ def shape_costs(shape: Shape, *, head: Head = "classification", labels: int = 2)
             "in a BERT; give the model itself (model=)."
         )
     kind: Any = BertForQuestionAnswering if head == "question_answering" else BertForSequenceClassification
-    config = BertConfig(
+    sizes: dict[str, Any] = dict(
         hidden_size=shape.hidden,
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
         intermediate_size=shape.neurons,
         num_labels=2 if head == "question_answering" else labels,
     )
+    config = BertConfig(**sizes)
     with torch.device("meta"):
         return CostModel(find_layout(kind(config)))

@@ -20,6 +20,7 @@ import numpy as np
 
 from sublm.architectures.shape import Shape
 from sublm.errors import SubnetError, TargetError
+from sublm.spaces.comparable import comparable
 from sublm.spaces.space import Rule, SearchSpace, Values, register, shape_of
 from sublm.spaces.subnet import Subnet
 from sublm.spaces.variables import Choice, Integer
@@ -31,9 +32,6 @@ NEARLY_EMPTY = 0.02
 
 ROUNDING = 1e-4
 """A target nearer to the whole cost than this is the whole: people write 11174M for 11,174,217,216."""
-
-COMPARABLE = ("mean", "max")
-"""Reductions that make the scores of heads and of neurons comparable as they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +114,7 @@ def ladder(
     if align < 1:
         raise SubnetError(f"align must be at least 1; got {align}.")
     if per is None:
-        per = "unit" if getattr(importance, "details", {}).get("reduction") in COMPARABLE else "cost"
+        per = "unit" if comparable(importance) else "cost"
     heads = sorted_scores(importance.heads, shape.layers, shape.heads, "heads")
     neurons = sorted_scores(importance.neurons, shape.layers, shape.neurons, "neurons")
     prices = _prices(shape, cost)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,15 +15,16 @@ from safetensors.torch import load_file, save_file
 from sublm.costs import cost_model
 from sublm.errors import RunError
 from sublm.files import write_text
-from sublm.importance import Importance, compute_importance
+from sublm.importance import Importance, Movement, MovementOptions, compute_importance
 from sublm.run import read_json
 from sublm.spaces import SPACES, SearchSpace, StratifiedSampler, from_importance, nested
 from sublm.stages.spaces import read_targets
 from sublm.stages.teacher import TeacherResult
 from sublm.stages.workspace import Workspace, plural
 from sublm.supernet import SuperNet
+from sublm.supernet.layout import find_layout
 from sublm.tasks import build_model
-from sublm.training import STRATEGIES
+from sublm.training import STRATEGIES, fixed
 
 IMPORTANCE_BATCHES = 32
 """A thousand rows at the default batch size."""
@@ -45,10 +46,12 @@ class Prepared:
 
 
 def score_units(work: Workspace, teacher: TeacherResult, supernet: SuperNet) -> Importance | None:
-    """Scores the teacher's units on a few training batches."""
+    """Scores the teacher's units: on a few training batches, or by learning scores in a fine-tuning of their own."""
     method = work.settings.importance
     if method == "none":
         return None
+    if method == "movement":
+        return learn_movement(work)
     inputs = {"method": method, "batches": IMPORTANCE_BATCHES, "batch_size": work.settings.batch_size}
     outputs = ["importance.safetensors", "importance.json"]
     stage = work.stage("importance", inputs | {"seed": work.settings.seed}, outputs=outputs)
@@ -57,6 +60,45 @@ def score_units(work: Workspace, teacher: TeacherResult, supernet: SuperNet) -> 
             batches = islice(work.batches()(0), IMPORTANCE_BATCHES)
             inputs_only = ({k: v for k, v in batch.items() if k != "index"} for batch in batches)
             compute_importance(supernet, method, inputs_only).save(work.run.folder)
+    return Importance.load(work.run.folder)
+
+
+def learn_movement(work: Workspace) -> Importance:
+    """Fine-tunes the model as it was given, with movement scores; only the scores are kept.
+
+    It starts from the given model rather than from the teacher, whose weights have arrived and move no more. The
+    learning rate falls over twice the epochs, as published, and the phase ends with its warm-up.
+    """
+    s = work.settings
+    inputs = {
+        "method": "movement",
+        "model": work.model_fingerprint,
+        "epochs": s.movement_epochs,
+        "learning_rate": s.movement_learning_rate,
+        "penalty": s.movement_penalty,
+        "reduction": s.movement_reduction,
+        "optimizer": [s.warmup, s.schedule, s.clip, s.precision, s.batch_size],
+        "data": work.data.fingerprint,
+        "seed": s.seed,
+    }
+    stage = work.stage("importance", inputs, outputs=["importance.safetensors", "importance.json"])
+    if not stage.done:
+        with work.doing(
+            stage, f"Learning movement scores ({plural(s.movement_epochs, 'epoch')} of fine-tuning)"
+        ) as checkpoints:
+            model, _ = build_model(s.model, work.data.task, seed=s.seed)
+            moving = Movement(model, find_layout(model), MovementOptions(penalty=s.movement_penalty))
+            options = work.options(s.movement_epochs, s.movement_learning_rate)
+            result = work.train(
+                moving,
+                fixed(teach="labels"),
+                replace(options, weight_decay=0.0, horizon=2.0 * s.movement_epochs),
+                checkpoints,
+                student=False,
+                hooks=moving,
+            )
+            stage.result |= {"train_seconds": result.seconds, "masked": moving.masked()}
+            moving.importance(s.movement_reduction).save(work.run.folder)  # type: ignore[arg-type]
     return Importance.load(work.run.folder)
 
 

@@ -27,7 +27,7 @@ from sublm.tasks import (
     load_tokenizer,
     training_batches,
 )
-from sublm.training import Distillation, Strategy, TrainOptions, TrainResult, train
+from sublm.training import Distillation, Hooks, Strategy, TrainOptions, TrainResult, train
 
 CHAIN = ("teacher", "importance", "space", "train", "search")
 """The stages that stand on each other."""
@@ -140,6 +140,7 @@ class Workspace:
         split: str = "train",
         layers: tuple[int, ...] | None = None,
         student: bool = True,
+        hooks: Hooks | None = None,
     ) -> TrainResult:
         """Trains with the run's data; resumes from `folder`.
 
@@ -178,6 +179,7 @@ class Workspace:
                     "dropout": self.settings.dropout,
                 },
                 progress=show,
+                hooks=hooks,
             )
         finally:
             words.requires_grad_(True)

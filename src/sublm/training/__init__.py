@@ -2,7 +2,7 @@
 
 from sublm.training.distillation import Distillation
 from sublm.training.loop import Batches, train
-from sublm.training.options import Progress, Record, TrainOptions, TrainResult
+from sublm.training.options import Hooks, Progress, Record, TrainOptions, TrainResult
 from sublm.training.strategies import (
     STRATEGIES,
     Draw,
@@ -24,6 +24,7 @@ __all__ = [
     "Batches",
     "Distillation",
     "Draw",
+    "Hooks",
     "Progress",
     "Record",
     "Sampler",
