@@ -70,7 +70,7 @@ def movement(
         with evaluating(supernet):
             for step, (value, _) in enumerate(losses(supernet, stepwise(), loss, "movement")):
                 optimizer.zero_grad(set_to_none=True)
-                value.backward()  # type: ignore[no-untyped-call]
+                value.backward()
                 moving.after()
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate * (1 - step / (2 * steps))
