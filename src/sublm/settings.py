@@ -68,6 +68,10 @@ class Settings:
         sampling: "stratified" over the sizes, or "uniform" per variable.
         temperature: Of the distillation, for classes.
         hidden: Weight of the teacher's hidden states in the distillation.
+        label_weight: Weight of the task's own loss beside a teacher's; None means 1 for classes and 0 for regression.
+        logits_weight: Weight of the teacher's logits.
+        train_stages: A JSON file with a list of training stages, each opening more of the space; None trains all of it
+            at once for `epochs`.
         freeze_embeddings: Keep the teacher's word embeddings as they are in everything that learns from it.
         dropout: Of everything that learns from the teacher, whose answers are smooth already.
         precision: Of training and of the search's evaluations.
@@ -122,6 +126,9 @@ class Settings:
     sampling: str = "stratified"
     temperature: float = 10.0
     hidden: float = 0.0
+    label_weight: float | None = None
+    logits_weight: float = 1.0
+    train_stages: str | None = None
     freeze_embeddings: bool = True
     dropout: float = 0.0
     precision: str = "auto"
@@ -164,6 +171,8 @@ class Settings:
             raise RunError(f"search_share must lie between 0 and 1; got {self.search_share}.")
         if self.space in ("nested", "importance") and self.importance == "none":
             raise RunError(f"The space {self.space} is made from an importance: choose one, or another space.")
+        if self.train_stages is not None and not self.epochs:
+            raise RunError("train_stages trains the super-network, and epochs=0 leaves it untrained: drop one of them.")
         if not 0 <= self.min_size < 1:
             raise RunError(f"min_size is a share of the MACs, from 0 to below 1; got {self.min_size}.")
         for name, known in (

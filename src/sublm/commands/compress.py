@@ -48,6 +48,9 @@ def compress(
     sampling: Literal["stratified", "uniform"] = "stratified",
     temperature: float = Settings.temperature,
     hidden: float = Settings.hidden,
+    label_weight: float | None = None,
+    logits_weight: float = Settings.logits_weight,
+    train_stages: str | None = None,
     freeze_embeddings: bool = Settings.freeze_embeddings,
     dropout: float = Settings.dropout,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
@@ -122,6 +125,10 @@ def compress(
         sampling: How they are drawn: evenly over sizes, or each variable for itself.
         temperature: Of the distillation, for classes.
         hidden: Weight of the teacher's hidden states in the distillation.
+        label_weight: Weight of the task's own loss beside a teacher's; 1 for classes and 0 for regression if not given.
+        logits_weight: Weight of the teacher's logits.
+        train_stages: A JSON file with a list of training stages, each opening more of the space; all of it is trained
+            at once, for the epochs given, without.
         freeze_embeddings: Keep the teacher's word embeddings as they are in everything that learns from it.
         dropout: Of everything that learns from the teacher, whose answers are smooth already.
         precision: Of training and of evaluation in the search; auto takes bf16 where the machine gains from it.

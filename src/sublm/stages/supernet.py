@@ -17,6 +17,7 @@ from sublm.errors import RunError
 from sublm.files import write_text
 from sublm.importance import Importance, Movement, MovementOptions, compute_importance
 from sublm.run import read_json
+from sublm.settings import Settings
 from sublm.spaces import SPACES, SearchSpace, StratifiedSampler, from_importance, nested
 from sublm.stages.spaces import read_targets
 from sublm.stages.teacher import TeacherResult
@@ -24,7 +25,7 @@ from sublm.stages.workspace import Workspace, plural
 from sublm.supernet import SuperNet
 from sublm.supernet.layout import find_layout
 from sublm.tasks import build_model
-from sublm.training import STRATEGIES, fixed
+from sublm.training import STRATEGIES, Strategy, TrainStage, fixed, held, read_stages, restrict
 
 IMPORTANCE_BATCHES = 32
 """A thousand rows at the default batch size."""
@@ -136,6 +137,8 @@ def make_space(
             # A half-layer that is left out is lost to all: at least one head and one block of neurons stay.
             options |= {"min_heads": 1, "min_neurons": s.step}
         space = SPACES[s.space](supernet, **options)
+    if s.train_stages is not None:
+        restrict(space, training_plan(s)[-1])  # refuses a space that has no stages
     if not write:
         return space
     data = space.to_dict()
@@ -175,38 +178,68 @@ def train_supernet(work: Workspace, teacher: TeacherResult, prepared: Prepared) 
         "sampling": s.sampling,
         "temperature": s.temperature,
         "hidden": s.hidden,
+        "weights": [s.label_weight, s.logits_weight],
         "freeze_embeddings": s.freeze_embeddings,
         "dropout": s.dropout,
         "optimizer": [s.weight_decay, s.warmup, s.schedule, s.clip, s.precision, s.batch_size],
         "teacher": teacher.teaches,
         "seed": s.seed,
     }
+    plan = training_plan(s)
+    if s.train_stages is not None:
+        inputs["stages"] = [stage.to_dict() for stage in plan]
     stage = work.stage("train", inputs, outputs=["supernet"])
     path = work.run.folder / "supernet" / "model.safetensors"
     if not stage.done:
-        with work.doing(
-            stage, f"Training the super-network ({s.strategy}, {plural(s.epochs, 'epoch')})"
-        ) as checkpoints:
-            model = cost_model(supernet)
-            options: dict[str, Any] = {"teach": "teacher" if teacher.teaches else "labels"}
-            if s.strategy != "standard":
-                sampler = StratifiedSampler(space, model.macs).sample if s.sampling == "stratified" else space.sample
-                options |= {"random_nets": s.random_nets, "sampler": sampler}
-            strategy = STRATEGIES[s.strategy](space, **options)
-            result = work.train(
-                supernet,
-                strategy,
-                work.options(s.epochs, s.learning_rate),
-                checkpoints,
-                teacher=teacher.model if teacher.teaches else None,
-                probe=_probe(work, prepared),
-            )
-            stage.result |= {"train_seconds": result.seconds, "steps": result.steps, "best_step": result.best_step}
+        epochs = plural(sum(part.epochs for part in plan), "epoch")
+        with work.doing(stage, f"Training the super-network ({s.strategy}, {epochs})") as checkpoints:
+            seconds, steps, trained = 0.0, 0, 0
+            for number, part in enumerate(plan):
+                last = number == len(plan) - 1
+                opened = space if s.train_stages is None else restrict(space, part)
+                options = work.options(part.epochs, part.init_lr or s.learning_rate)
+                if s.train_stages is not None:  # as published: a cosine of its own for every stage, without warm-up
+                    options = replace(options, schedule="cosine", warmup=0.0, horizon=float(part.epochs_lr or 0))
+                result = work.train(
+                    supernet,
+                    held(_strategy(work, teacher, supernet, opened), part.sample_rate, seed=s.seed),
+                    options,
+                    checkpoints if last else checkpoints / f"stage-{number}",
+                    teacher=teacher.model if teacher.teaches else None,
+                    # Before the last stage, small sub-networks are not trained: their scores choose nothing.
+                    probe=_probe(work, prepared) if last else None,
+                    first_epoch=trained,
+                )
+                seconds, steps, trained = seconds + result.seconds, steps + result.steps, trained + part.epochs
+            stage.result |= {"train_seconds": seconds, "steps": steps, "best_step": result.best_step}
             path.parent.mkdir(exist_ok=True)
             weights = {name: tensor.contiguous().clone() for name, tensor in supernet.model.state_dict().items()}
             save_file(weights, path)
     supernet.model.load_state_dict(load_file(path))
     supernet.activate(supernet.largest)
+
+
+def training_plan(settings: Settings) -> tuple[TrainStage, ...]:
+    """The stages of the training: those of the file, or one that trains everything.
+
+    Raises:
+        RunError: If the file cannot be read.
+        TrainingError: If it does not hold stages.
+    """
+    if settings.train_stages is None:
+        return (TrainStage(epochs=settings.epochs),)
+    return read_stages(read_json(settings.train_stages))
+
+
+def _strategy(work: Workspace, teacher: TeacherResult, supernet: SuperNet, space: SearchSpace) -> Strategy:
+    """The strategy of the settings on a space."""
+    s = work.settings
+    options: dict[str, Any] = {"teach": "teacher" if teacher.teaches else "labels"}
+    if s.strategy != "standard":
+        uniform = s.sampling != "stratified" or space.size == 1
+        sampler = space.sample if uniform else StratifiedSampler(space, cost_model(supernet).macs).sample
+        options |= {"random_nets": s.random_nets, "sampler": sampler}
+    return STRATEGIES[s.strategy](space, **options)
 
 
 def _probe(work: Workspace, prepared: Prepared) -> Any:

@@ -126,7 +126,8 @@ class Workspace:
 
     def distillation(self, layers: tuple[int, ...] | None = None) -> Distillation:
         """How students learn from teachers; `layers` are the teacher's that a student kept."""
-        return Distillation(temperature=self.settings.temperature, hidden=self.settings.hidden, layers=layers)
+        s = self.settings
+        return Distillation(s.temperature, s.label_weight, s.logits_weight, s.hidden, layers)
 
     def train(
         self,
@@ -141,12 +142,14 @@ class Workspace:
         layers: tuple[int, ...] | None = None,
         student: bool = True,
         hooks: Hooks | None = None,
+        first_epoch: int = 0,
     ) -> TrainResult:
         """Trains with the run's data; resumes from `folder`.
 
         A student, cut from its teacher, keeps its word embeddings, which fit already: their dense gradient and
         optimizer state would cost a small sub-network more than its whole encoder. It also trains without dropout: the
-        teacher's answers are smooth already, and drawing the masks takes time.
+        teacher's answers are smooth already, and drawing the masks takes time. `first_epoch` numbers the epochs of
+        a training that goes on where another ended, so that its batches are others.
         """
 
         def show(step: int, steps: int, loss: float, rate: float) -> None:
@@ -163,7 +166,7 @@ class Workspace:
         try:
             return train(
                 network,
-                self.batches(split),
+                lambda epoch: self.batches(split)(first_epoch + epoch),
                 strategy,
                 options,
                 steps_per_epoch=self.steps_per_epoch(split),

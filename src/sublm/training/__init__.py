@@ -3,6 +3,7 @@
 from sublm.training.distillation import Distillation
 from sublm.training.loop import Batches, train
 from sublm.training.options import Hooks, Progress, Record, TrainOptions, TrainResult
+from sublm.training.stages import TrainStage, held, read_stages, restrict
 from sublm.training.strategies import (
     STRATEGIES,
     Draw,
@@ -32,12 +33,16 @@ __all__ = [
     "Teach",
     "TrainOptions",
     "TrainResult",
+    "TrainStage",
     "fixed",
     "guided",
+    "held",
     "kd",
     "one_shot",
     "random_linear",
     "random_subnets",
+    "read_stages",
+    "restrict",
     "sandwich",
     "standard",
     "train",
