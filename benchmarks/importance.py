@@ -133,7 +133,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         train(moving, batches, fixed(), options(horizon=2), hooks=moving, **shared)
         seconds[f"movement, from the {start} model"] = time.process_time() - started
         for reduction in ("mean", "max"):
-            scores[f"movement, {reduction}, from the {start} model"] = moving.importance(reduction)  # type: ignore[arg-type]
+            scores[f"movement, {reduction}, from the {start} model"] = moving.importance(reduction)
     supernet = SuperNet(copy.deepcopy(teacher))
     for method in ("taylor", "taylor_gate", "fisher", "magnitude"):
         started = time.process_time()

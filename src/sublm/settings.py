@@ -113,7 +113,7 @@ class Settings:
     movement_epochs: int = 3
     movement_learning_rate: float = 1e-4
     movement_penalty: float = 0.02
-    movement_reduction: str = "mean"
+    movement_reduction: str = "max"
     strategy: str = "guided"
     epochs: int = 3
     learning_rate: float = 2e-4

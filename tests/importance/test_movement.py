@@ -192,7 +192,8 @@ def test_a_unit_that_the_loss_needs_scores_above_one_that_hurts():
         reads = layer.intermediate.dense.weight
         return model(**batch).loss * 0 - reads[3].square().sum() + reads[4].square().sum()
 
-    found = movement(supernet, [batch] * 5, loss=loss, options=MovementOptions(penalty=0.0, warmup_start=0.9))
+    options = MovementOptions(penalty=0.0, warmup_start=0.9)
+    found = movement(supernet, [batch] * 5, loss=loss, reduction="mean", options=options)
     assert found.neurons[1].argmax() == 3
     assert found.neurons[1].argmin() == 4
 

@@ -225,7 +225,7 @@ def test_movement_scores_are_learned_and_the_run_can_stop_there(settings, tmp_pa
     assert found["space"] == str(tmp_path / "run" / "space.json")
     importance = Importance.load(tmp_path / "run")
     assert importance.method == "movement"
-    assert importance.details["reduction"] == "mean"
+    assert importance.details["reduction"] == "max"
     space = SearchSpace.from_json((tmp_path / "run" / "space.json").read_text())
     assert not (tmp_path / "run" / "supernet").exists()
     front = sublm.compress(**chosen, out=tmp_path / "run")

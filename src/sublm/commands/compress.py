@@ -35,7 +35,7 @@ def compress(
     movement_epochs: int = Settings.movement_epochs,
     movement_learning_rate: float = Settings.movement_learning_rate,
     movement_penalty: float = Settings.movement_penalty,
-    movement_reduction: Literal["sum", "mean", "max"] = "mean",
+    movement_reduction: Literal["sum", "mean", "max"] = "max",
     strategy: str = Settings.strategy,
     epochs: int = Settings.epochs,
     learning_rate: float = Settings.learning_rate,

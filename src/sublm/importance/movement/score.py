@@ -26,7 +26,7 @@ def movement(
     loss: Loss | None = None,
     epochs: int = 1,
     learning_rate: float = 1e-4,
-    reduction: Rule = "mean",
+    reduction: Rule = "max",
     options: MovementOptions | None = None,
 ) -> Importance:
     """Scores a unit by how its weights move away from zero while the model is fine-tuned.
