@@ -37,7 +37,8 @@ class Exhaustive:
         if space.size > self.most:
             raise RunError(
                 f"The sampler 'exhaustive' looks through spaces of up to {self.most:,} settings; {space.name!r} has "
-                f"{in_words(space.size)}. Choose a larger `step`, a smaller space such as nested, or the sampler pareto_ea."
+                f"{in_words(space.size)}. Choose a larger `step`, a smaller space such as nested, or the sampler "
+                "pareto_ea."
             )
 
     def propose(self, problem: Problem, history: Sequence[Observation], rng: random.Random) -> Values | None:

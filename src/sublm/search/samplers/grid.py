@@ -48,8 +48,8 @@ class Grid:
         if size > self.most:
             raise RunError(
                 f"The sampler 'grid' begins with {self.levels} levels of each of the {len(space.variables)} variables "
-                f"of {space.name!r}, which is {in_words(size)} settings; {self.most:,} are allowed. Choose a space with fewer "
-                "variables, such as small or uniform, or the sampler pareto_ea."
+                f"of {space.name!r}: {in_words(size)} settings, where {self.most:,} are allowed. Choose a space with "
+                "fewer variables, such as small or uniform, or the sampler pareto_ea."
             )
 
     def propose(self, problem: Problem, history: Sequence[Observation], rng: random.Random) -> Values | None:
