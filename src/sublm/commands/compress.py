@@ -109,7 +109,8 @@ def compress(
         freeze_embeddings: Keep the teacher's word embeddings as they are in everything that learns from it.
         dropout: Of everything that learns from the teacher, whose answers are smooth already.
         precision: Of training and of evaluation in the search; auto takes bf16 where the machine gains from it.
-        sampler: How the search proposes: random, nsga2 or local_search.
+        sampler: How the search proposes: autotinybert, exhaustive, grid, local_search, morea, nsga2, pareto_ea or
+            random.
         evaluations: Sub-networks to evaluate.
         objectives: What the front is made of: score and one or more of macs, parameters, latency; score and macs if
             not given.

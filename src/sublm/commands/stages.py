@@ -170,7 +170,8 @@ def search(
     Args:
         run: The run directory.
         target: What the chosen model must meet, such as 'latency<=8ms', 'macs<=25%', 'parameters<=10M'.
-        sampler: How the search proposes: random, nsga2 or local_search.
+        sampler: How the search proposes: autotinybert, exhaustive, grid, local_search, morea, nsga2, pareto_ea or
+            random.
         evaluations: Sub-networks to evaluate.
         objectives: What the front is made of: score and one or more of macs, parameters, latency.
         overwrite: Change the settings of the run.

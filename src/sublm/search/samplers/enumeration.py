@@ -9,7 +9,7 @@ from typing import Any
 from sublm.search.samplers.base import Observation, Problem
 from sublm.spaces.space import Values
 
-Axes = Mapping[str, Sequence[Any]]
+Axes = dict[str, Sequence[Any]]
 """Values of every variable that are combined, in order."""
 
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from sublm.errors import RunError
 from sublm.search.samplers.base import Observation, Problem, fresh
-from sublm.search.samplers.enumeration import in_words, unseen, walk
+from sublm.search.samplers.enumeration import Axes, in_words, unseen, walk
 from sublm.spaces.space import SearchSpace, Values
 from sublm.spaces.variables import Variable
 
@@ -70,7 +70,7 @@ class Grid:
             levels, before = 2 * levels - 1, size
 
 
-def axes(space: SearchSpace, levels: int) -> dict[str, list[Any]]:
+def axes(space: SearchSpace, levels: int) -> Axes:
     """The levels of every variable, from the lowest to the highest value."""
     return {name: _spread(variable, levels) for name, variable in space.variables.items()}
 
