@@ -87,7 +87,7 @@ def compress(
         teacher_epochs: Epochs of fine-tuning the teacher, and of every baseline.
         teacher_learning_rate: Largest learning rate of fine-tuning the teacher.
         space: The search space: nested (one family, each member holding all smaller ones), small, medium, layer,
-            large, uniform, or a space.json.
+            large, uniform, homogeneous, homogeneous-kd, or a space.json.
         step: Neurons are kept in multiples of this.
         min_layers: Fewest layers of a sub-network in the space small; all of them if not given.
         min_size: Smallest share of the MACs in the space nested.

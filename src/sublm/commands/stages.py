@@ -92,7 +92,7 @@ def space(
 
     Args:
         run: The run directory.
-        space: small, medium, layer, large, uniform, or a space.json.
+        space: small, medium, layer, large, uniform, homogeneous, homogeneous-kd, or a space.json.
         step: Neurons are kept in multiples of this.
         min_layers: Fewest layers of a sub-network in the space small.
         overwrite: Change the settings of the run.
