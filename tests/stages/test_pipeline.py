@@ -318,6 +318,7 @@ def test_the_published_recipe_runs(settings, tmp_path):
         ({"space": "importance", "space_min": "90%", "space_max": "50%"}, "must rise"),
         ({"space": "importance", "space_max": "lots"}, "cannot be read"),
         ({"sampler": "oracle"}, "oracle"),
+        ({"sampler": "exhaustive", "space": "medium", "step": 1}, "looks through spaces of up to 20,000 settings"),
     ],
 )
 def test_bad_settings_are_refused_before_any_training(settings, tmp_path, changes, message):

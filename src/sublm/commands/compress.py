@@ -98,7 +98,8 @@ def compress(
         teacher_epochs: Epochs of fine-tuning the teacher, and of every baseline.
         teacher_learning_rate: Largest learning rate of fine-tuning the teacher.
         space: The search space: nested (one family, each member holding all smaller ones), importance (the widths that
-            occur in a few nested sub-networks), small, medium, layer, large, uniform, or a space.json.
+            occur in a few nested sub-networks), small, medium, layer, large, uniform, homogeneous,
+            homogeneous-kd, or a space.json.
         step: Neurons are kept in multiples of this.
         min_layers: Fewest layers of a sub-network in the space small; all of them if not given.
         min_size: Smallest share of the MACs in the space nested.
@@ -132,7 +133,8 @@ def compress(
         freeze_embeddings: Keep the teacher's word embeddings as they are in everything that learns from it.
         dropout: Of everything that learns from the teacher, whose answers are smooth already.
         precision: Of training and of evaluation in the search; auto takes bf16 where the machine gains from it.
-        sampler: How the search proposes: random, nsga2 or local_search.
+        sampler: How the search proposes: autotinybert, exhaustive, grid, local_search, morea, nsga2, pareto_ea or
+            random.
         evaluations: Sub-networks to evaluate.
         objectives: What the front is made of: score and one or more of macs, parameters, latency; score and macs if
             not given.

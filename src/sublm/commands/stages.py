@@ -116,7 +116,8 @@ def space(
 
     Args:
         run: The run directory.
-        space: Of a run: nested, importance, small, medium, layer, large, uniform, or a space.json.
+        space: Of a run: nested, importance, small, medium, layer, large, uniform, homogeneous,
+            homogeneous-kd, or a space.json.
         step: Of a run: neurons are kept in multiples of this.
         min_layers: Of a run: fewest layers of a sub-network in the space small.
         space_min: Of a run: multiply-accumulates of the smallest sub-network that the space importance is made from.
@@ -224,7 +225,8 @@ def search(
     Args:
         run: The run directory.
         target: What the chosen model must meet, such as 'latency<=8ms', 'macs<=25%', 'parameters<=10M'.
-        sampler: How the search proposes: random, nsga2 or local_search.
+        sampler: How the search proposes: autotinybert, exhaustive, grid, local_search, morea, nsga2, pareto_ea or
+            random.
         evaluations: Sub-networks to evaluate.
         objectives: What the front is made of: score and one or more of macs, parameters, latency.
         overwrite: Change the settings of the run.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sublm.spaces import homogeneous
 from sublm.spaces.from_importance import even_targets, from_importance
 from sublm.spaces.large import large
 from sublm.spaces.layer import layer
@@ -18,6 +19,8 @@ from sublm.spaces.uniform import uniform
 from sublm.spaces.variables import Choice, Integer, Subset, Variable
 
 SPACES: dict[str, Callable[..., SearchSpace]] = {
+    "homogeneous": homogeneous.mlm,
+    "homogeneous-kd": homogeneous.kd,
     "large": large,
     "layer": layer,
     "medium": medium,
@@ -38,6 +41,7 @@ __all__ = [
     "Variable",
     "even_targets",
     "from_importance",
+    "homogeneous",
     "large",
     "layer",
     "medium",

@@ -127,7 +127,9 @@ class Workspace:
     def distillation(self, layers: tuple[int, ...] | None = None) -> Distillation:
         """How students learn from teachers; `layers` are the teacher's that a student kept."""
         s = self.settings
-        return Distillation(s.temperature, s.label_weight, s.logits_weight, s.hidden, layers)
+        return Distillation(
+            temperature=s.temperature, labels=s.label_weight, logits=s.logits_weight, hidden=s.hidden, layers=layers
+        )
 
     def train(
         self,
