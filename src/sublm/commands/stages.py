@@ -109,7 +109,7 @@ def space(
     quiet: bool = False,
     json: bool = False,
 ) -> Any:
-    """Write a search space, of a run or from a file, as a file that can be edited.
+    """Write a search space to a file that can be edited.
 
     With RUN, what is not typed stays as the run has it. Without, a space is made from saved importance, or read from a
     published file of groups and widths; its sizes are computed from the widths alone.
