@@ -47,6 +47,7 @@ def train(
     folder: Path | str | None = None,
     identity: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    pause: Callable[[int], bool] | None = None,
 ) -> TrainResult:
     """Trains a super-network or a plain model, in place.
 
@@ -68,6 +69,9 @@ def train(
         folder: Where checkpoints go; None keeps none.
         identity: What else must be the same when the training is gone on with, such as the fingerprint of the data.
         progress: Called every `options.log_every` steps.
+        pause: Asked before every step with the number of steps done; when it says so, a checkpoint is written and the
+            training ends there, with the best weights so far. The same call goes on from it later and ends as if there
+            had been no pause. On several processes it must say the same on all.
 
     Raises:
         TrainingError: If the trial step fails, or the loss is not a finite number.
@@ -91,6 +95,7 @@ def train(
             folder=Path(folder) if folder is not None else None,
             identity=identity or {},
             progress=progress,
+            pause=pause,
         )
         try:
             return training.run()
@@ -119,6 +124,7 @@ class _Training:
         folder: Path | None,
         identity: Mapping[str, Any],
         progress: Progress | None,
+        pause: Callable[[int], bool] | None,
     ) -> None:
         if batches_per_epoch < 1:
             raise TrainingError(
@@ -131,7 +137,7 @@ class _Training:
         self.active = self.elastic.active if self.elastic is not None else None
         self.batches, self.batches_per_epoch = batches, batches_per_epoch
         self.strategy, self.options, self.probe = strategy, options, probe
-        self.folder, self.progress = folder, progress
+        self.folder, self.progress, self.pause = folder, progress, pause
         self.accelerator, self.precision = accelerator, precision
         self.model.to(self.accelerator.device)
         self.teacher = None
@@ -177,11 +183,13 @@ class _Training:
                 return self._result(resumed=True)
         else:
             _seed(self.options.seed + self.accelerator.process_index)
-            self._try_one_step()
-        self._train()
+            if not self._pauses():
+                self._try_one_step()
+        ended = self._train()
         if self.best is not None:
             checkpoints.restore_model(self.model, self.best[2])
-        self._save(ended=True)
+        if ended:
+            self._save(ended=True)
         return self._result(resumed=checkpoint is not None)
 
     def close(self) -> None:
@@ -191,14 +199,21 @@ class _Training:
         if self.elastic is not None and self.active is not None:
             self.elastic.activate(self.active)
 
-    def _train(self) -> None:
+    def _train(self) -> bool:
+        """Trains on; whether it came to the end, and not to a pause."""
         options = self.options
         self.model.train()
         first, since = self.step, time.perf_counter()
+        saved = self.step  # what lies in the folder already
         while self.step < self.steps:
             epoch, within = divmod(self.step, self.steps_in_epoch)
             windows = self._windows(epoch, skip=within)
             for _ in range(within, self.steps_in_epoch):
+                if self._pauses():
+                    if self.step > saved:
+                        self._fetch_losses()
+                        self._save(ended=False)
+                    return False
                 self._one_step(next(windows), self._draws(self.step))
                 self.step += 1
                 ends_epoch = self.step % self.steps_in_epoch == 0
@@ -219,6 +234,11 @@ class _Training:
                     self._record(probes=probes, rate=rate)
                 if saves:
                     self._save(ended=False)
+                    saved = self.step
+        return True
+
+    def _pauses(self) -> bool:
+        return self.pause is not None and self.step < self.steps and self.pause(self.step)
 
     def _one_step(self, window: list[dict[str, Tensor]], draws: list[Draw]) -> None:
         for group in self.optimizer.param_groups:
