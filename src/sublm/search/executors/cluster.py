@@ -53,7 +53,7 @@ def open_ray(
     ray, ours = connect(address)
     try:
         # Put once: every node fetches it once, and its workers read the same memory.
-        begin = ray.put(pack((initializer, initargs)))
+        begin = ray.put(pack((initializer, initargs), ray.cloudpickle.CloudPickler))
         actor = _actor_class(ray, threads or 1)
     except BaseException:
         if ours:
@@ -97,7 +97,7 @@ class RayWorker:
 
     def call(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Calls a function in the actor; see `Worker`."""
-        outcome = self._get(self._actor.call.remote(pickle.dumps((fn, args, kwargs))))
+        outcome = self._get(self._actor.call.remote(self._ray.cloudpickle.dumps((fn, args, kwargs))))
         return result_of(pickle.loads(outcome))
 
     def stop(self) -> None:

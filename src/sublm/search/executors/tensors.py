@@ -17,11 +17,24 @@ import numpy as np
 Packed = tuple[bytes, list[np.ndarray]]
 
 
-def pack(value: Any) -> Packed:
-    """Takes a value apart; a tensor that stands in two places, as tied weights do, stays one."""
+def pack(value: Any, pickler: type[pickle.Pickler] = pickle.Pickler) -> Packed:
+    """Takes a value apart; a tensor that stands in two places, as tied weights do, stays one.
+
+    Args:
+        value: Anything that can be pickled.
+        pickler: What pickles all but the tensors.
+    """
+
+    class Pickler(pickler):  # type: ignore[misc, valid-type]
+        def reducer_override(self, obj: Any) -> Any:
+            found = _reduce(obj)
+            if found is NotImplemented and hasattr(super(), "reducer_override"):
+                return super().reducer_override(obj)
+            return found
+
     buffers: list[pickle.PickleBuffer] = []
     text = io.BytesIO()
-    _Pickler(text, protocol=5, buffer_callback=buffers.append).dump(value)
+    Pickler(text, protocol=5, buffer_callback=buffers.append).dump(value)
     return text.getvalue(), [np.frombuffer(buffer.raw(), dtype=np.uint8) for buffer in buffers]
 
 
@@ -31,20 +44,17 @@ def unpack(packed: Packed) -> Any:
     return pickle.loads(text, buffers=buffers)
 
 
-class _Pickler(pickle.Pickler):
-    def reducer_override(self, obj: Any) -> Any:
-        # A value without tensors must not cost the loading of torch.
-        torch: Any = sys.modules.get("torch")
-        if torch is None:
-            return NotImplemented
-        if type(obj) is torch.nn.Parameter:
-            return _parameter, (obj.data, obj.requires_grad)
-        if type(obj) is torch.Tensor and obj.layout == torch.strided:
-            storage = obj.detach().cpu()
-            whole = storage.contiguous()
-            array = whole.flatten().view(torch.uint8).numpy()
-            return _tensor, (pickle.PickleBuffer(array), obj.dtype, tuple(obj.shape), obj.requires_grad)
+def _reduce(obj: Any) -> Any:
+    # A value without tensors must not cost the loading of torch.
+    torch: Any = sys.modules.get("torch")
+    if torch is None:
         return NotImplemented
+    if type(obj) is torch.nn.Parameter:
+        return _parameter, (obj.data, obj.requires_grad)
+    if type(obj) is torch.Tensor and obj.layout == torch.strided:
+        array = obj.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+        return _tensor, (pickle.PickleBuffer(array), obj.dtype, tuple(obj.shape), obj.requires_grad)
+    return NotImplemented
 
 
 def _tensor(buffer: Any, dtype: Any, shape: tuple[int, ...], requires_grad: bool) -> Any:
