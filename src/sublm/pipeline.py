@@ -14,6 +14,7 @@ from sublm.stages.models import extract_models, make_models
 from sublm.stages.plan import make_plan
 from sublm.stages.results import build_front, measure, write_results
 from sublm.stages.search import check_target, fit_predictor, search_subnets
+from sublm.stages.standalone import search_candidates
 from sublm.stages.supernet import prepare_supernet, provisional, train_supernet
 from sublm.stages.teacher import make_teacher
 from sublm.stages.workspace import open_workspace
@@ -83,10 +84,14 @@ def execute(
         if until in ("importance", "space"):
             return {"space": str(folder / "space.json"), "size": prepared.space.size}
         baselines = make_baselines(work, teacher, prepared)  # cut from the sorted teacher, before it is trained
-        train_supernet(work, teacher, prepared)
+        if not settings.standalone or until == "train":
+            train_supernet(work, teacher, prepared)
         if until == "train":
             return run.result("train")
-        found = search_subnets(work, prepared, predictor, constraints)
+        if settings.standalone:
+            found = search_candidates(work, teacher, prepared, predictor, constraints)
+        else:
+            found = search_subnets(work, prepared, predictor, constraints)
         if until == "search":
             return {
                 "evaluations": len(found.evaluations),

@@ -13,6 +13,7 @@ NOT_DECIDING = (
     "baseline_sizes",
     "baselines",
     "evaluations",
+    "hours",
     "models",
     "objectives",
     "onnx",
@@ -21,6 +22,7 @@ NOT_DECIDING = (
     "runtime",
     "sampler",
     "sizes",
+    "standalone",
     "target",
     "threads",
 )
@@ -66,6 +68,8 @@ class Settings:
         precision: Of training and of the search's evaluations.
         sampler: How the search proposes.
         evaluations: Sub-networks to evaluate.
+        standalone: Train every sub-network of the search alone, for `epochs`, instead of a super-network.
+        hours: Wall-clock time of a standalone search; it ends with this or `evaluations`, whichever comes first.
         objectives: "score" and names of costs.
         models: Models of the front to write, spread along it.
         sizes: Shares of the largest's MACs at which models are written, instead of `models` spread ones.
@@ -113,6 +117,8 @@ class Settings:
     precision: str = "auto"
     sampler: str = "nsga2"
     evaluations: int = 40
+    standalone: bool = False
+    hours: float | None = None
     objectives: tuple[str, ...] = ("score", "macs")
     models: int = 10
     sizes: tuple[float, ...] = ()
@@ -170,6 +176,12 @@ class Settings:
         wrong = [name for name in self.objectives if name not in ("score", "macs", "parameters", "latency")]
         if wrong:
             raise RunError(f"objectives: {wrong} not known; choose from score, macs, parameters, latency.")
+        if self.hours is not None and not self.hours > 0:
+            raise RunError(f"hours must be above 0; got {self.hours}.")
+        if self.hours is not None and not self.standalone:
+            raise RunError("hours limits a standalone search: add standalone, or limit the search with evaluations.")
+        if self.standalone and not self.epochs:
+            raise RunError("standalone trains every sub-network of the search, so epochs must be at least 1.")
         if self.refit and not self.recover_epochs:
             raise RunError("refit trains the chosen models on all rows, so recover_epochs must be at least 1.")
 

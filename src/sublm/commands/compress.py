@@ -46,6 +46,8 @@ def compress(
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
     sampler: str = Settings.sampler,
     evaluations: int = Settings.evaluations,
+    standalone: bool = False,
+    hours: float | None = None,
     objectives: list[str] | None = None,
     models: int = Settings.models,
     sizes: list[float] | None = None,
@@ -75,7 +77,7 @@ def compress(
         target: What the chosen model must meet, such as 'latency<=8ms', 'macs<=25%', 'parameters<=10M'. Several must
             all be met.
         out: The run directory; runs/TASK if not given.
-        recipe: Start from the settings of a published system: plm-nas. What is typed wins.
+        recipe: Start from the settings of a published system: plm-nas, plm-nas-standalone. What is typed wins.
         data: A folder that holds the named task, instead of the hub.
         text: The column, or the two columns, that hold the text; found if not given.
         label: The column that holds the label; found if not given.
@@ -111,6 +113,9 @@ def compress(
         precision: Of training and of evaluation in the search; auto takes bf16 where the machine gains from it.
         sampler: How the search proposes: random, nsga2 or local_search.
         evaluations: Sub-networks to evaluate.
+        standalone: Train every sub-network of the search alone, for EPOCHS, instead of a super-network. Takes far
+            longer; moasha stops the poor ones early.
+        hours: Wall-clock time of a standalone search; it ends with this or EVALUATIONS, whichever comes first.
         objectives: What the front is made of: score and one or more of macs, parameters, latency; score and macs if
             not given.
         models: Models of the front to write, spread along it.

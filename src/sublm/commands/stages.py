@@ -158,6 +158,8 @@ def search(
     target: list[str] | None = None,
     sampler: str | None = None,
     evaluations: int | None = None,
+    standalone: bool | None = None,
+    hours: float | None = None,
     objectives: list[str] | None = None,
     overwrite: bool = False,
     quiet: bool = False,
@@ -165,13 +167,15 @@ def search(
 ) -> Any:
     """Search the super-network of a run for its Pareto front.
 
-    What is not typed stays as the run has it.
+    With --standalone no super-network is needed: every candidate is cut from the teacher and trained alone. What is not typed stays as the run has it.
 
     Args:
         run: The run directory.
         target: What the chosen model must meet, such as 'latency<=8ms', 'macs<=25%', 'parameters<=10M'.
         sampler: How the search proposes: random, nsga2 or local_search.
         evaluations: Sub-networks to evaluate.
+        standalone: Train every sub-network alone, with the run's training settings.
+        hours: Wall-clock time of a standalone search; it ends with this or EVALUATIONS, whichever comes first.
         objectives: What the front is made of: score and one or more of macs, parameters, latency.
         overwrite: Change the settings of the run.
         quiet: Show nothing but errors.
@@ -179,6 +183,7 @@ def search(
 
     Examples:
         sublm search runs/mrpc --evaluations 500 --overwrite
+        sublm search runs/mrpc --standalone --sampler moasha --hours 2
     """
     return _work("search", dict(locals()))
 

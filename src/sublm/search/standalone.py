@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sublm.errors import WorkerError, WorkerLostError
 from sublm.files import read_json, write_json
+from sublm.search.constraints import Costs
 from sublm.search.evaluation import Evaluation
 from sublm.search.rungs import Rungs
 from sublm.search.samplers.moasha import MOASHA
@@ -62,6 +63,7 @@ class StandaloneResult(SearchResult):
 def search_standalone(
     study: Study,
     learn: Learn,
+    costs: Costs,
     *,
     epochs: int,
     evaluations: int,
@@ -82,6 +84,7 @@ def search_standalone(
     Args:
         study: Proposes candidates and records what became of them.
         learn: Trains one. With worker processes it must be picklable.
+        costs: Every cost by name; those of the study.
         epochs: Epochs of a whole training.
         evaluations: How many candidates there should be in the end, those of earlier sessions included.
         executor: Where candidates are trained; see `open_executor`.
@@ -93,7 +96,7 @@ def search_standalone(
     Raises:
         WorkerError: If no worker can be started.
     """
-    return _Search(study, learn, epochs, evaluations, executor, workers, seconds, folder, progress).run()
+    return _Search(study, learn, costs, epochs, evaluations, executor, workers, seconds, folder, progress).run()
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ class _Search:
         self,
         study: Study,
         learn: Learn,
+        costs: Costs,
         epochs: int,
         evaluations: int,
         executor: Executor,
@@ -121,7 +125,7 @@ class _Search:
     ) -> None:
         self.study, self.learn, self.executor, self.workers = study, learn, executor, workers
         self.epochs, self.evaluations = epochs, evaluations
-        self.progress = progress
+        self.costs, self.progress = costs, progress
         self.clock = _Clock(seconds, folder)
         halving = study.sampler if isinstance(study.sampler, MOASHA) else None
         self.levels = (*(halving.rungs(epochs) if halving is not None else ()), epochs)
@@ -179,21 +183,18 @@ class _Search:
             self._send(trial, self.levels[self.levels.index(until) + 1])
         elif scores:
             self._tell(trial, Learned(scores, learned.seconds))
-        else:
-            self._drop(trial)
+        # else the time was up before its first epoch was: it is not told, and comes first when the search goes on
 
     def _goes_on(self, trial: Trial, epochs: int, score: float) -> bool:
-        objectives = self.study.objectives_of(trial, score)
-        return self.rungs.judge(trial.subnet.key, epochs, objectives)
+        costs = {name: float(self.costs[name](trial.subnet)) for name in self.study.objectives if name != "score"}
+        now = Evaluation(trial.number, trial.subnet, trial.values, score, costs=costs)
+        return self.rungs.judge(trial.subnet.key, epochs, now.objectives(self.study.objectives))
 
     def _tell(self, trial: Trial, learned: Learned, error: str = "") -> None:
         metrics = None if error else best_epoch(learned.scores)
         evaluation = self.study.tell(trial, metrics, seconds=learned.seconds, error=error)
         if self.progress is not None:
             self.progress(evaluation)
-
-    def _drop(self, trial: Trial) -> None:
-        """The time was up before its first epoch was."""
 
 
 def best_epoch(scores: Sequence[float]) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sublm.costs import LatencyPredictor, cost_model, fit_latency, representative_lengths
@@ -29,12 +30,29 @@ class Found:
         front: Those that no other beats.
         constraints: The targets as limits.
         predictor: Of latency, if it was asked for.
+        trained: Of a standalone search, where the front's own trained models are, one folder each by key.
+        mark: What a standalone search was made from; empty for one that shares weights.
     """
 
     evaluations: list[Evaluation]
     front: list[Evaluation]
     constraints: tuple[Constraint, ...]
     predictor: LatencyPredictor | None
+    trained: Path | None = None
+    mark: str = ""
+
+    @property
+    def eligible(self) -> list[Evaluation]:
+        """The evaluations that can become models: trained alone, only those of the front were kept."""
+        return self.evaluations if self.trained is None else self.front
+
+    def model(self, prepared: Prepared, subnet: Subnet) -> Any:
+        """The ordinary model of a sub-network, with the weights it was evaluated with."""
+        if self.trained is None:
+            return prepared.supernet.extract(subnet)
+        from sublm.export import load
+
+        return load(self.trained / subnet.key / "model")
 
 
 def wants_latency(work: Workspace) -> bool:

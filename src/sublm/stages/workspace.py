@@ -140,8 +140,9 @@ class Workspace:
         split: str = "train",
         layers: tuple[int, ...] | None = None,
         student: bool = True,
+        pause: Callable[[int], bool] | None = None,
     ) -> TrainResult:
-        """Trains with the run's data; resumes from `folder`.
+        """Trains with the run's data; resumes from `folder`, also after a `pause`.
 
         A student, cut from its teacher, keeps its word embeddings, which fit already: their dense gradient and
         optimizer state would cost a small sub-network more than its whole encoder. It also trains without dropout: the
@@ -178,6 +179,7 @@ class Workspace:
                     "dropout": self.settings.dropout,
                 },
                 progress=show,
+                pause=pause,
             )
         finally:
             words.requires_grad_(True)
