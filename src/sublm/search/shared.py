@@ -65,7 +65,7 @@ class SharedStudy:
         from optuna.trial import TrialState
 
         self._driver = self._who()
-        with _reached(self._url), quiet():
+        with reached(self._url), quiet():
             self._storage = open_storage(self._url)
             self._study = open_study(self._storage, self.name, self._objectives)
             self._study_id = self._storage.get_study_id_from_name(self.name)
@@ -95,7 +95,7 @@ class SharedStudy:
             distributions=distributions(self._space),
             user_attrs={"key": subnet.key, "origin": origin, "driver": self._driver},
         )
-        with _reached(self._url):
+        with reached(self._url):
             own = self._storage.create_new_trial(self._study_id, template)
             number = self._storage.get_trial(own).number
             for trial in self._study.get_trials(deepcopy=False):
@@ -111,7 +111,7 @@ class SharedStudy:
         assert self._storage is not None
         finished = frozen_trial(self._space, self._objectives, evaluation)
         attributes = finished.user_attrs | {"driver": self._driver, LINE: evaluation.to_line(self._space)}
-        with _reached(self._url):
+        with reached(self._url):
             claim = self._claims.pop(evaluation.subnet.key, None)
             if claim is None:
                 finished.user_attrs = attributes
@@ -125,7 +125,7 @@ class SharedStudy:
         """What other drivers have found since the last call, and the keys of what they evaluate now."""
         assert self._study is not None
         found, running = [], set()
-        with _reached(self._url):
+        with reached(self._url):
             trials = self._study.get_trials(deepcopy=False)
         for trial in trials:
             if trial.number in self._known or trial.user_attrs.get("driver") == self._driver:
@@ -185,14 +185,14 @@ def check_storage(url: str) -> None:
         RunError: If it cannot be reached, or the URL is none.
         MissingPackageError: If its driver is not installed.
     """
-    with _reached(url), quiet():
+    with reached(url), quiet():
         storage = open_storage(url)
         storage.remove_session()
         storage.engine.dispose()
 
 
 @contextlib.contextmanager
-def _reached(url: str) -> Iterator[None]:
+def reached(url: str) -> Iterator[None]:
     """Says what is wrong with a database without telling its password."""
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
