@@ -68,7 +68,7 @@ def execute(
 ) -> dict[str, Any]:
     """Runs the stages in order; each does nothing if it is done already."""
     with Run(folder, settings.deciding(), overwrite=overwrite, seed=settings.seed) as run:
-        run.remember("settings", settings.to_dict())
+        run.remember("settings", settings.lasting())
         work = open_workspace(settings, run, progress)
         if dry_run:
             return make_plan(work)

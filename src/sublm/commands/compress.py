@@ -58,6 +58,9 @@ def compress(
     onnx: bool = False,
     runtime: Literal["torch", "onnx"] = "torch",
     threads: int = Settings.threads,
+    workers: int = Settings.workers,
+    ray: str | None = None,
+    storage: str | None = None,
     seed: int = Settings.seed,
     dry_run: bool = False,
     overwrite: bool = False,
@@ -129,6 +132,9 @@ def compress(
         onnx: Write each model as ONNX too.
         runtime: What latency is measured on.
         threads: Threads used when latency is measured.
+        workers: Sub-networks evaluated at a time in the search, each in a process; 1 evaluates in this one.
+        ray: Address of a Ray cluster on which they are evaluated, such as 'auto' or HOST:6379.
+        storage: Database through which several searches share their evaluations, such as postgresql://HOST/NAME.
         seed: Of everything drawn at random.
         dry_run: Check everything, show the plan and what it costs, and stop.
         overwrite: Use the run directory though it holds a run with other settings; stages that the change does not

@@ -161,6 +161,9 @@ def search(
     standalone: bool | None = None,
     hours: float | None = None,
     objectives: list[str] | None = None,
+    workers: int | None = None,
+    ray: str | None = None,
+    storage: str | None = None,
     overwrite: bool = False,
     quiet: bool = False,
     json: bool = False,
@@ -177,6 +180,9 @@ def search(
         standalone: Train every sub-network alone, with the run's training settings.
         hours: Wall-clock time of a standalone search; it ends with this or EVALUATIONS, whichever comes first.
         objectives: What the front is made of: score and one or more of macs, parameters, latency.
+        workers: Sub-networks evaluated at a time in the search, each in a process. In this process if not given.
+        ray: Address of a Ray cluster on which they are evaluated, such as 'auto' or HOST:6379.
+        storage: Database through which several searches share their evaluations, such as postgresql://HOST/NAME.
         overwrite: Change the settings of the run.
         quiet: Show nothing but errors.
         json: Print the result as JSON on standard output, and nothing else there.
@@ -184,6 +190,7 @@ def search(
     Examples:
         sublm search runs/mrpc --evaluations 500 --overwrite
         sublm search runs/mrpc --standalone --sampler moasha --hours 2
+        sublm search runs/mrpc --evaluations 500 --workers 8
     """
     return _work("search", dict(locals()))
 

@@ -24,7 +24,7 @@ from sublm.search.search import SearchResult
 from sublm.search.study import Study, Trial
 from sublm.spaces.subnet import Subnet
 
-CLOCK = "clock.json"
+CLOCK, FLIGHTS = "clock.json", "flights.json"
 _TICK = 5.0
 """Seconds after which the time used is written down, even if nothing has come."""
 
@@ -101,7 +101,7 @@ def search_standalone(
 
 @dataclass(frozen=True)
 class _Flight:
-    """A candidate in training: until which epoch it was sent, and how far it had come before."""
+    """A candidate in training, and until which epoch."""
 
     trial: Trial
     until: int
@@ -131,16 +131,19 @@ class _Search:
         self.levels = (*(halving.rungs(epochs) if halving is not None else ()), epochs)
         self.rungs = Rungs(halving or MOASHA(), folder)
         self.flights: dict[Future[Learned], _Flight] = {}
+        self.folder = folder
+        self.pending = self._read_pending()  # in flight when an earlier session ended, and not yet again
 
     def run(self) -> StandaloneResult:
         exhausted = False
         while True:
             while not exhausted and self._may_start():
-                trial = self.study.ask()
+                trial = self._next()
                 if trial is None:
                     exhausted = not self.flights  # what is in flight may make room for more
                     break
                 self._send(trial, self.levels[0])
+                self._write_pending()
             if not self.flights:
                 break
             done, _ = wait(self.flights, timeout=_TICK, return_when=FIRST_COMPLETED)
@@ -160,6 +163,14 @@ class _Search:
     def _may_start(self) -> bool:
         planned = len(self.study.evaluations) + len(self.flights)
         return len(self.flights) < self.workers and planned < self.evaluations and not self.clock.up
+
+    def _next(self) -> Trial | None:
+        """First those that were in flight before: they have checkpoints."""
+        while self.pending:
+            trial = self.pending.pop(0)
+            if self.study.resume(trial):
+                return trial
+        return self.study.ask()
 
     def _send(self, trial: Trial, until: int) -> None:
         future = self.executor.submit(self.learn, trial.subnet, until, self.clock.left)
@@ -183,7 +194,9 @@ class _Search:
             self._send(trial, self.levels[self.levels.index(until) + 1])
         elif scores:
             self._tell(trial, Learned(scores, learned.seconds))
-        # else the time was up before its first epoch was: it is not told, and comes first when the search goes on
+        else:  # the time was up before its first epoch was: it is not told, and comes first when the search goes on
+            self.pending.append(trial)
+            self._write_pending()
 
     def _goes_on(self, trial: Trial, epochs: int, score: float) -> bool:
         costs = {name: float(self.costs[name](trial.subnet)) for name in self.study.objectives if name != "score"}
@@ -193,8 +206,31 @@ class _Search:
     def _tell(self, trial: Trial, learned: Learned, error: str = "") -> None:
         metrics = None if error else best_epoch(learned.scores)
         evaluation = self.study.tell(trial, metrics, seconds=learned.seconds, error=error)
+        self._write_pending()
         if self.progress is not None:
             self.progress(evaluation)
+
+    def _read_pending(self) -> list[Trial]:
+        if self.folder is None or not (self.folder / FLIGHTS).exists():
+            return []
+        space, found = self.study.space, []
+        for entry in read_json(self.folder / FLIGHTS):
+            values = space.unpack(entry["values"])
+            found.append(Trial(int(entry["number"]), space.decode(values), values, str(entry["origin"])))
+        return found
+
+    def _write_pending(self) -> None:
+        if self.folder is not None:
+            trials = sorted([*self.pending, *(flight.trial for flight in self.flights.values())], key=_number)
+            entries = [
+                {"number": trial.number, "values": self.study.space.pack(trial.values), "origin": trial.origin}
+                for trial in trials
+            ]
+            write_json(self.folder / FLIGHTS, entries)
+
+
+def _number(trial: Trial) -> int:
+    return trial.number
 
 
 def best_epoch(scores: Sequence[float]) -> dict[str, float]:

@@ -12,6 +12,7 @@ from sublm.costs import LatencyPredictor, cost_model, fit_latency, representativ
 from sublm.run import Stage, fingerprint, read_json, write_json
 from sublm.search import Constraint, Evaluation, check_constraints, parse_targets, search
 from sublm.spaces import StratifiedSampler, Subnet
+from sublm.stages.evaluator import Evaluator, weights_fingerprint
 from sublm.stages.supernet import Prepared, family
 from sublm.stages.workspace import Workspace
 
@@ -139,13 +140,15 @@ def search_subnets(
     if stage.done and stage.result.get("evaluations", 0) < s.evaluations:
         stage.state = "cut off"  # more are asked for: the search goes on, and keeps what it has
 
-    def evaluate(subnet: Subnet) -> dict[str, float]:
-        supernet.activate(subnet)
-        scores = work.scores(supernet.model, "search", precision=work.precision)
-        return {"score": scores[work.metric], **scores}
+    evaluate = Evaluator(supernet, work.encoded["search"], work.data.task, work.precision)
+    if s.workers > 1 and not s.ray and not stage.done:
+        supernet.share()
+    done = 0
 
     def show(evaluation: Evaluation) -> None:
-        work.progress.update(evaluation.number + 1, s.evaluations, score=evaluation.score)
+        nonlocal done
+        done = max(done, evaluation.number + 1)  # workers end out of order
+        work.progress.update(done, s.evaluations, score=evaluation.score)
 
     def run_search() -> Any:
         return search(
@@ -160,6 +163,10 @@ def search_subnets(
             seeds=family(work, prepared, tuple(dict.fromkeys((*SEED_SHARES, *s.sizes)))),
             folder=work.run.folder / "search",
             progress=show,
+            workers=s.workers,
+            ray=s.ray,
+            storage=s.storage,
+            identity=score_identity(work, prepared, predictor) if s.storage else None,
         )
 
     if stage.done:
@@ -170,6 +177,17 @@ def search_subnets(
             stage.result["evaluations"] = max(len(result.evaluations), s.evaluations)  # a small space may hold fewer
     supernet.activate(supernet.largest)
     return Found(result.evaluations, result.front, constraints, predictor)
+
+
+def score_identity(work: Workspace, prepared: Prepared, predictor: LatencyPredictor | None) -> dict[str, Any]:
+    """What the scores and costs of the search depend on: searches with the same may share a study."""
+    return {
+        "weights": weights_fingerprint(prepared.supernet.model),
+        "data": work.data.fingerprint,
+        "max_length": work.settings.max_length,
+        "precision": work.precision,
+        "predictor": predictor.to_dict() if predictor else None,
+    }
 
 
 def _onnx_writer(folder: Any) -> Callable[[Any], Any]:

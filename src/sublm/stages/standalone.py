@@ -186,13 +186,13 @@ def _search(
 
     def show(evaluation: Evaluation) -> None:
         candidates.tidy(study.evaluations, study.front)
-        work.progress.update(evaluation.number + 1, s.evaluations, score=evaluation.score)
+        work.progress.update(len(study.evaluations), s.evaluations, score=evaluation.score)
 
     with study:
         candidates.tidy(study.evaluations, study.front)
         if stage.done:
             return StandaloneResult(study.evaluations, study.front)
-        with open_executor(1, initializer=_begin, initargs=(candidates,)) as executor:
+        with open_executor(s.workers, ray=s.ray, initializer=_begin, initargs=(candidates,)) as executor:
             result = search_standalone(
                 study,
                 _learn,
@@ -200,7 +200,7 @@ def _search(
                 epochs=s.epochs,
                 evaluations=s.evaluations,
                 executor=executor,
-                workers=1,
+                workers=s.workers,
                 seconds=None if s.hours is None else 3600 * s.hours,
                 folder=folder,
                 progress=show,

@@ -255,7 +255,7 @@ def check_choices(settings: Settings) -> None:
         RunError: If one is unknown; it names the choices.
     """
     from sublm.importance import IMPORTANCE
-    from sublm.search import SAMPLERS, parse_targets
+    from sublm.search import SAMPLERS, check_cluster, check_storage, parse_targets
     from sublm.spaces import SPACES
     from sublm.training import STRATEGIES
 
@@ -270,6 +270,11 @@ def check_choices(settings: Settings) -> None:
             more = ", or give a space.json" if name == "space" else ""
             raise RunError(f"{name}={value!r} is not known; choose one of {', '.join(sorted(known))}{more}.")
     parse_targets(settings.target, {"macs": 1.0, "parameters": 1.0, "latency": 1.0})
+    # A cluster or a database that cannot be reached is noticed now, not after the training.
+    if settings.ray is not None:
+        check_cluster(settings.ray)
+    if settings.storage is not None:
+        check_storage(settings.storage)
 
 
 def check_folder(name: str, path: str | None) -> None:

@@ -40,6 +40,18 @@ def connect(address: str) -> tuple[Any, bool]:
     return ray, True
 
 
+def check_cluster(address: str) -> None:
+    """Makes sure that a cluster can be used.
+
+    Raises:
+        MissingPackageError: If Ray is not installed.
+        WorkerError: If there is no cluster, or it cannot be used from here.
+    """
+    ray, ours = connect(address)
+    if ours:
+        ray.shutdown()
+
+
 def open_ray(
     address: str,
     workers: int,
