@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -17,6 +18,9 @@ import sublm
 from sublm.errors import RunError
 from sublm.pipeline import run_stage
 from sublm.recipes import load_recipe
+from sublm.search.executors import WorkerPool
+from sublm.search.executors.processes import ProcessWorker
+from sublm.stages import standalone
 from sublm.tasks import encode, evaluate, load_task, load_tokenizer
 
 METADATA = {"format": "pt"}
@@ -157,6 +161,46 @@ def test_a_killed_search_goes_on_where_its_candidate_was(settings, tmp_path):
     assert same(weights(cut, resumed), weights(tmp_path / "whole", whole))
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
+def test_a_killed_worker_costs_nothing_but_time(settings, tmp_path, monkeypatch):
+    """A pool of one process, so that everything comes in the same order; the process dies in the midst of a candidate."""
+    settings |= {"sampler": "moasha", "epochs": 4, "evaluations": 4}
+    whole = sublm.compress(**settings, out=tmp_path / "whole")
+    begun, cut = [], tmp_path / "cut"
+
+    def pool_of_one(workers, ray, **begin):
+        def start():
+            begun.append(ProcessWorker(1, begin["initializer"], begin["initargs"]))
+            return begun[-1]
+
+        return WorkerPool(start, 1)
+
+    def kill_once():
+        marker = cut / "standalone" / "rungs.jsonl"
+        while not marker.exists() and watcher.is_alive():
+            time.sleep(0.001)
+        os.kill(begun[0].pid, signal.SIGKILL)
+
+    monkeypatch.setattr(standalone, "open_executor", pool_of_one)
+    watcher = threading.Thread(target=kill_once, daemon=True)
+    watcher.start()
+    front = sublm.compress(**settings, out=cut)
+    watcher.join()
+    assert len(begun) == 2
+    assert trials(cut) == trials(tmp_path / "whole")
+    assert judgements(cut) == judgements(tmp_path / "whole")
+    assert same(weights(cut, front), weights(tmp_path / "whole", whole))
+
+
+def test_several_workers_train_the_same_candidates(settings, tmp_path):
+    one = sublm.compress(**settings, out=tmp_path / "one")
+    several = sublm.compress(**settings, out=tmp_path / "several", workers=2)
+    order = {trial["number"]: trial for trial in trials(tmp_path / "several")}
+    assert [order[number] for number in range(5)] == trials(tmp_path / "one")
+    assert scores(several) == scores(one)
+    assert same(weights(tmp_path / "several", several), weights(tmp_path / "one", one))
+
+
 def test_a_time_budget_ends_with_what_was_trained(settings, tmp_path, monkeypatch):
     """The clock of the search jumps an hour with every epoch."""
     from sublm.stages.workspace import Workspace
@@ -193,8 +237,6 @@ def test_a_time_budget_ends_with_what_was_trained(settings, tmp_path, monkeypatc
 
 
 def test_a_candidate_that_cannot_be_trained_is_recorded_and_the_search_goes_on(settings, tmp_path, monkeypatch):
-    from sublm.stages import standalone
-
     learn, calls = standalone.Candidates.learn, []
 
     def break_second(self, subnet, until, seconds):
@@ -241,6 +283,7 @@ def test_the_published_recipe_runs(settings, tmp_path):
     [
         ({"standalone": False, "hours": 1.0}, "add standalone"),
         ({"hours": 0.0}, "hours must be above 0"),
+        ({"storage": "sqlite:///x"}, "has models to keep"),
         ({"epochs": 0}, "epochs must be at least 1"),
     ],
 )

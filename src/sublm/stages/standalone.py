@@ -23,6 +23,7 @@ from sublm.stages.supernet import Prepared, training_inputs
 from sublm.stages.teacher import TeacherResult
 from sublm.stages.workspace import Workspace, plural
 from sublm.supernet import SuperNet
+from sublm.supernet.memory import share_weights
 from sublm.training import fixed
 
 FOLDER = "standalone"
@@ -192,6 +193,10 @@ def _search(
         candidates.tidy(study.evaluations, study.front)
         if stage.done:
             return StandaloneResult(study.evaluations, study.front)
+        if s.workers > 1 and not s.ray:  # one copy for all processes
+            candidates.supernet.share()
+            if candidates.teacher is not None:
+                share_weights(candidates.teacher)
         with open_executor(s.workers, ray=s.ray, initializer=_begin, initargs=(candidates,)) as executor:
             result = search_standalone(
                 study,
