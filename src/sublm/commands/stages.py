@@ -170,7 +170,9 @@ def search(
 ) -> Any:
     """Search the super-network of a run for its Pareto front.
 
-    With --standalone no super-network is needed: every candidate is cut from the teacher and trained alone. What is not typed stays as the run has it.
+    With --standalone no super-network is needed: every candidate is cut from the teacher and trained alone.
+
+    What is not typed stays as the run has it.
 
     Args:
         run: The run directory.

@@ -75,8 +75,8 @@ def search_standalone(
 ) -> StandaloneResult:
     """Trains candidates until there are enough, or the time is up.
 
-    The score of a candidate is that of its best epoch. With the sampler `moasha`, a candidate that is not among the best
-    at a rung is stopped there and counts with the epochs it had; other samplers train each to the end.
+    The score of a candidate is that of its best epoch. With the sampler `moasha`, a candidate that is not among the
+    best at a rung is stopped there and counts with the epochs it had; other samplers train each to the end.
 
     When the time is up, candidates that have finished an epoch count with what they have; the others are left as they
     are, for a search that goes on with more time.

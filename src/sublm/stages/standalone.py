@@ -212,4 +212,3 @@ def _search(
             )
         candidates.tidy(study.evaluations, study.front, ended=not result.out_of_time)
         return result
-

@@ -1,8 +1,8 @@
-"""Multi-objective asynchronous successive halving (Schmucker et al., 2021): random proposals, poor trials stopped early.
+"""Multi-objective asynchronous successive halving (Schmucker et al., 2021): random proposals, poor trials end early.
 
-A trial of a standalone search is trained epoch by epoch. At some epochs, the rungs, it is compared with every trial that
-came there before it, and goes on only if it is among the best of them. Nobody waits for anybody: the comparison is with
-what is there.
+A trial of a standalone search is trained epoch by epoch. At some epochs, the rungs, it is compared with every trial
+that came there before it, and goes on only if it is among the best of them. Nobody waits for anybody: the comparison is
+with what is there.
 """
 
 from __future__ import annotations
