@@ -24,18 +24,15 @@ from sublm.settings import Settings
 from sublm.stages import standalone
 from sublm.tasks import encode, evaluate, load_task, load_tokenizer
 
-METADATA = {"format": "pt"}
-
 
 @pytest.fixture(scope="module")
 def loud_model(model_folder, tmp_path_factory):
     """The tiny model with words far apart, which learns in an epoch or two, as a pre-trained one does."""
     folder = tmp_path_factory.mktemp("loud")
     shutil.copytree(model_folder, folder, dirs_exist_ok=True)
-    weights = load_file(folder / "model.safetensors")
-    save_file(
-        {name: w * (10 if w.ndim == 2 else 1) for name, w in weights.items()}, folder / "model.safetensors", METADATA
-    )
+    file = folder / "model.safetensors"
+    louder = {name: weight * (10 if weight.ndim == 2 else 1) for name, weight in load_file(file).items()}
+    save_file(louder, file, {"format": "pt"})
     return str(folder)
 
 
@@ -108,9 +105,8 @@ def test_running_again_trains_nothing_and_more_candidates_go_on(settings, tmp_pa
     assert len(trials(tmp_path / "run")) == 5
 
 
-@pytest.mark.parametrize("sampler", ["nsga2", "local_search"])
-def test_any_sampler_searches_and_a_teacher_is_learned_from(settings, tmp_path, sampler):
-    settings |= {"sampler": sampler, "teacher": None, "importance": "taylor", "space": "nested", "recover_epochs": 1}
+def test_another_sampler_searches_and_a_teacher_is_learned_from(settings, tmp_path):
+    settings |= {"sampler": "nsga2", "teacher": None, "importance": "taylor", "space": "nested", "recover_epochs": 1}
     front = sublm.compress(**settings, out=tmp_path / "run", sizes=[0.9])
     assert front["points"]
     assert all(point["train_seconds"] > 0 for point in front["points"])
@@ -157,7 +153,7 @@ def test_a_killed_search_goes_on_where_its_candidate_was(halved, tmp_path):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
 def test_a_killed_worker_costs_nothing_but_time(halved, tmp_path, monkeypatch):
-    """A pool of one process, so that everything comes in the same order; the process dies in the midst of a candidate."""
+    """A pool of one process, so that everything comes in the same order; it dies in the midst of a candidate."""
     settings, whole = halved
     begun, cut = [], tmp_path / "cut"
 

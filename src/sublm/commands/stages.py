@@ -177,7 +177,7 @@ def search(
     Args:
         run: The run directory.
         target: What the chosen model must meet, such as 'latency<=8ms', 'macs<=25%', 'parameters<=10M'.
-        sampler: How the search proposes: random, nsga2 or local_search.
+        sampler: How the search proposes: random, nsga2, local_search or moasha.
         evaluations: Sub-networks to evaluate.
         standalone: Train every sub-network alone, with the run's training settings.
         hours: Wall-clock time of a standalone search; it ends with this or EVALUATIONS, whichever comes first.
