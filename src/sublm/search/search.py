@@ -104,6 +104,7 @@ def search(
         identity=identity,
     ) as study:
         exhausted = False
+        study.refresh()
         if len(study.evaluations) < evaluations:
             here = workers == 1 and ray is None
             job = functools.partial(_evaluate, evaluate) if here else _evaluate_installed
@@ -138,6 +139,7 @@ def _evaluate_all(
             evaluation = _tell(study, flying.pop(future), future)
             if progress is not None:
                 progress(evaluation)
+        study.refresh()  # others may have found what was still wanted
 
 
 def _tell(study: Study, trial: Trial, future: Future[_Outcome]) -> Evaluation:

@@ -117,8 +117,8 @@ class SharedStudy:
                 finished.user_attrs = attributes
                 self._storage.create_new_trial(self._study_id, finished)
                 return
-            for name, value in attributes.items():
-                self._storage.set_trial_user_attr(claim, name, value)
+            for name in attributes.keys() - {"key", "origin", "driver"}:  # the claim has those
+                self._storage.set_trial_user_attr(claim, name, attributes[name])
             self._storage.set_trial_state_values(claim, finished.state, finished.values)
 
     def news(self) -> tuple[list[Evaluation], set[str]]:

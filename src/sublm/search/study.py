@@ -162,7 +162,7 @@ class Study:
             may be found once they are told.
         """
         while True:
-            self._take_over()
+            self.refresh()
             trial = self._next()
             if trial is None or self._mirror.claim(trial.subnet, trial.values, trial.origin):
                 break  # else another driver was quicker
@@ -222,8 +222,8 @@ class Study:
         }
         return [entries[before] for before in sorted(entries)]
 
-    def _take_over(self) -> None:
-        """Takes the results of other drivers that share the study."""
+    def refresh(self) -> None:
+        """Takes the results of other drivers that share the study; `ask` does so, too."""
         found, self._elsewhere = self._mirror.news()
         for theirs in found:
             if theirs.subnet.key not in self._seen:
