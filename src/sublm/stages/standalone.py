@@ -24,7 +24,7 @@ from sublm.stages.teacher import TeacherResult
 from sublm.stages.workspace import Workspace, plural
 from sublm.supernet import SuperNet
 from sublm.supernet.memory import share_weights
-from sublm.training import fixed
+from sublm.training import Team, fixed
 
 FOLDER = "standalone"
 """In the run directory: the search's records, and `candidates/KEY/` with `training/` (checkpoints) and `model/`."""
@@ -170,7 +170,7 @@ def _search(
     s, folder = work.settings, work.run.folder / FOLDER
     costs = costs_of(work, prepared, predictor)
     candidates = Candidates(
-        replace(work, run=Run(work.run.folder), progress=Progress()),
+        replace(work, run=Run(work.run.folder), progress=Progress(), team=Team()),
         prepared.supernet,
         teacher.model if teacher.teaches else None,
         folder / "candidates",

@@ -6,7 +6,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,25 @@ from sublm.tasks import (
     load_tokenizer,
     training_batches,
 )
-from sublm.training import Distillation, Strategy, TrainOptions, TrainResult, train
+from sublm.training import Distillation, Strategy, Team, TrainOptions, TrainResult, train
 
 CHAIN = ("teacher", "importance", "space", "train", "search")
 """The stages that stand on each other."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training as it is handed to the other processes of a team.
+
+    Attributes:
+        arguments: Of `Workspace.train`.
+        options: Its named arguments.
+        probes: Whether weights are chosen by a probe, which the first process calls.
+    """
+
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    probes: bool
 
 
 @dataclass
@@ -46,6 +61,7 @@ class Workspace:
         encoded: Split -> tokenised rows: "train", "search", "validation", "full_train" and the task's extra splits.
         model_fingerprint: Of the model's files.
         precision: Precision of evaluations during the search ("fp32" or "bf16").
+        team: The processes that train together.
     """
 
     settings: Settings
@@ -56,6 +72,7 @@ class Workspace:
     encoded: dict[str, Encoded]
     model_fingerprint: str
     precision: str
+    team: Team = field(default_factory=Team)
 
     @property
     def metric(self) -> str:
@@ -152,6 +169,9 @@ class Workspace:
         def show(step: int, steps: int, loss: float, rate: float) -> None:
             self.progress.update(step, steps, loss=loss)
 
+        if self.team.leads and self.team.size > 1:
+            own = {"teacher": teacher, "split": split, "layers": layers, "student": student}
+            self.team.share(Job((network, strategy, options, folder), own, probe is not None))
         model = network if isinstance(network, nn.Module) else network.model
         words: nn.Module = model.get_input_embeddings()  # type: ignore[operator]
         student = student and teacher is not None
@@ -201,7 +221,7 @@ class Workspace:
             folder.parent.rmdir()
 
 
-def open_workspace(settings: Settings, run: Run, progress: Progress) -> Workspace:
+def open_workspace(settings: Settings, run: Run, progress: Progress, team: Team | None = None) -> Workspace:
     """Loads and checks everything a run needs, before any long work.
 
     Raises:
@@ -242,6 +262,7 @@ def open_workspace(settings: Settings, run: Run, progress: Progress) -> Workspac
             encoded=encoded,
             model_fingerprint=fingerprint_model(settings.model),
             precision=evaluation_precision(settings.precision),
+            team=team or Team(),
         )
         # One evaluation batch: what is wrong with model and data together shows now, not after the training.
         evaluate(model, encoded["search"].select(range(min(16, len(encoded["search"])))), data.task)

@@ -18,6 +18,7 @@ from sublm.training.strategies import (
     sandwich,
     standard,
 )
+from sublm.training.team import Team, open_team
 
 __all__ = [
     "STRATEGIES",
@@ -29,12 +30,14 @@ __all__ = [
     "Sampler",
     "Strategy",
     "Teach",
+    "Team",
     "TrainOptions",
     "TrainResult",
     "fixed",
     "guided",
     "kd",
     "one_shot",
+    "open_team",
     "random_linear",
     "random_subnets",
     "sandwich",

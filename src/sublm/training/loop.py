@@ -14,10 +14,10 @@ from typing import Any, cast
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor, nn
 
-from sublm.errors import TrainingError
+from sublm.errors import RunError, TrainingError
 from sublm.training import checkpoints
 from sublm.training.distillation import Distillation, Kind
 from sublm.training.distributed import sum_gradients
@@ -66,6 +66,7 @@ def train(
         distillation: How students learn from a teacher or in place.
         teacher: The outside teacher, for draws that learn from one.
         probe: Scores the network as it is, higher is better; the best weights are kept. Without one, the last are.
+            Of several processes, the first calls it.
         folder: Where checkpoints go; None keeps none.
         identity: What else must be the same when the training is gone on with, such as the fingerprint of the data.
         progress: Called every `options.log_every` steps.
@@ -150,6 +151,12 @@ class _Training:
         self.optimizer = self.accelerator.prepare_optimizer(
             build_optimizer(self.model, options.learning_rate, options.weight_decay)
         )
+        self.parts = options.parts or self.accelerator.num_processes
+        if max(self.parts, self.accelerator.num_processes) % min(self.parts, self.accelerator.num_processes):
+            raise TrainingError(
+                f"parts={self.parts} cannot be shared by {self.accelerator.num_processes} processes; give a multiple "
+                "or a divisor of their number, or 0 for one each."
+            )
         self.steps_in_epoch = math.ceil(batches_per_epoch / options.accumulation)
         self.steps = options.epochs * self.steps_in_epoch
         self.identity = {
@@ -160,6 +167,7 @@ class _Training:
             "steps_per_epoch": batches_per_epoch,
             "teacher": teacher is not None,
             "probe": probe is not None,
+            "parts": self.parts,
             "processes": self.accelerator.num_processes,
             "parameters": sum(p.numel() for p in self.model.parameters()),
             **identity,
@@ -176,6 +184,8 @@ class _Training:
     def run(self) -> TrainResult:
         self.started = time.perf_counter()
         checkpoint = checkpoints.latest_checkpoint(self.folder) if self.folder else None
+        if len(set(gather_object([checkpoint.step if checkpoint is not None else None]))) > 1:
+            raise RunError(f"The processes see different checkpoints in {self.folder}; use a disk that they share.")
         if checkpoint is not None and self.folder is not None:
             checkpoints.check_identity(self.folder, checkpoint.state["identity"], self.identity)
             self._restore(checkpoint)
@@ -240,7 +250,7 @@ class _Training:
     def _pauses(self) -> bool:
         return self.pause is not None and self.step < self.steps and self.pause(self.step)
 
-    def _one_step(self, window: list[dict[str, Tensor]], draws: list[Draw]) -> None:
+    def _one_step(self, window: list[dict[str, Tensor]], draws: list[list[Draw]]) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(self.step)
         self.losses.append(self.stepper.gradients(window, draws))
@@ -281,9 +291,10 @@ class _Training:
 
     # --- parts of a step ---------------------------------------------------------------------------------------
 
-    def _draws(self, step: int) -> list[Draw]:
-        """The draws of a step, which depend on the seed and the step alone."""
-        return list(self.strategy.draws(step, self.steps, random.Random(f"{self.options.seed}/{step}")))
+    def _draws(self, step: int) -> list[list[Draw]]:
+        """The draws of a step for each part of its batches, which depend on the seed, the step and the part alone."""
+        names = [f"{self.options.seed}/{step}", *(f"{self.options.seed}/{step}/{n}" for n in range(1, self.parts))]
+        return [list(self.strategy.draws(step, self.steps, random.Random(name))) for name in names]
 
     def _learning_rate(self, step: int) -> float:
         options = self.options
@@ -307,11 +318,14 @@ class _Training:
     def _probe(self) -> float:
         """Scores the network and keeps its weights if they are the best; trains on as if nothing had been."""
         assert self.probe is not None
-        state = checkpoints.random_state()
-        self.model.eval()
-        score = float(self.probe())
-        self.model.train()
-        checkpoints.restore_random_state(state)
+        score = math.nan
+        if self.accelerator.is_main_process:
+            state = checkpoints.random_state()
+            self.model.eval()
+            score = float(self.probe())
+            self.model.train()
+            checkpoints.restore_random_state(state)
+        score = broadcast_object_list([score])[0]
         if not math.isnan(score) and (self.best is None or score >= self.best[0]):
             self.best = (score, self.step, checkpoints.copy_tensors(checkpoints.model_tensors(self.model)))
         return score
