@@ -170,12 +170,24 @@ def open_storage(url: str) -> RDBStorage:
     from optuna.storages import RDBStorage
     from sqlalchemy.exc import IntegrityError, ProgrammingError
 
+    url = _with_driver(url)
     # A connection that the server has dropped meanwhile is made again.
     options = {"pool_pre_ping": True}
     try:
         return RDBStorage(url, engine_kwargs=options)
     except (IntegrityError, ProgrammingError):  # another driver makes the tables at this moment
         return RDBStorage(url, engine_kwargs=options)
+
+
+def _with_driver(url: str) -> str:
+    """Names the installed driver in a PostgreSQL URL without one; SQLAlchemy's default has changed over time."""
+    from importlib.util import find_spec
+
+    kind, _, rest = url.partition("://")
+    if kind not in ("postgresql", "postgres"):
+        return url
+    old = find_spec("psycopg") is None and find_spec("psycopg2") is not None
+    return f"postgresql+{'psycopg2' if old else 'psycopg'}://{rest}"
 
 
 def check_storage(url: str) -> None:
@@ -199,13 +211,14 @@ def reached(url: str) -> Iterator[None]:
 
     try:
         yield
-    except ModuleNotFoundError as error:
+    except ImportError as error:  # Optuna's, about the one it comes from
+        missing = getattr(error.__cause__ or error, "name", None) or "a driver for it"
         raise MissingPackageError(
-            f"The storage {_shown(url)} needs the package {error.name}, which is not installed: "
+            f"The storage {_shown(url)} needs the package {missing}, which is not installed: "
             'pip install "sublm[postgresql]" for PostgreSQL.',
-            name=error.name,
+            name=missing,
         ) from error
-    except (SQLAlchemyError, StorageInternalError, ImportError) as error:
+    except (SQLAlchemyError, StorageInternalError) as error:
         cause = error.__cause__ or error
         raise RunError(
             f"The storage {_shown(url)} cannot be used: {str(cause).splitlines()[0][:200]}. Give a URL such as "

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
+import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +34,7 @@ def connect(address: str) -> tuple[Any, bool]:
     if ray.is_initialized():
         return ray, False
     try:
+        _knock(address)
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except Exception as error:  # Ray raises ConnectionError, RuntimeError (other versions), ValueError (the address)
         raise WorkerError(
@@ -38,6 +42,13 @@ def connect(address: str) -> tuple[Any, bool]:
             "address that `ray start --head` printed with --ray, or 'auto' on a machine of the cluster."
         ) from error
     return ray, True
+
+
+def _knock(address: str) -> None:
+    """Ray tries for minutes to reach a machine at which nobody listens; this fails at once."""
+    host, _, port = address.rpartition("://")[2].partition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=20).close()
 
 
 def check_cluster(address: str) -> None:
@@ -66,6 +77,7 @@ def open_ray(
     try:
         # Put once: every node fetches it once, and its workers read the same memory.
         begin = ray.put(pack((initializer, initargs), ray.cloudpickle.CloudPickler))
+        paths = [path for path in sys.path if path and not path.startswith((sys.prefix, sys.base_prefix))]
         actor = _actor_class(ray, threads or 1)
     except BaseException:
         if ours:
@@ -76,19 +88,20 @@ def open_ray(
         if ours:
             ray.shutdown()
 
-    return WorkerPool(lambda: RayWorker(ray, actor, begin), workers, retries=retries, close=close)
+    return WorkerPool(lambda: RayWorker(ray, actor, begin, paths), workers, retries=retries, close=close)
 
 
 class RayWorker:
     """An actor: a process somewhere on the cluster."""
 
-    def __init__(self, ray: Any, actor: Any, begin: Any) -> None:
+    def __init__(self, ray: Any, actor: Any, begin: Any, paths: list[str]) -> None:
         """Waits until the cluster has room for the actor and its initializer is through.
 
         Args:
             ray: The module.
             actor: The remote class.
             begin: Reference to the packed initializer and its arguments.
+            paths: Where the driver finds modules of its own; those that a node has, too, are looked through there.
 
         Raises:
             WorkerError: If the initializer fails.
@@ -97,7 +110,7 @@ class RayWorker:
         self._ray = ray
         self._actor = actor.remote()
         try:
-            worked, error, where = self._get(self._actor.begin.remote(begin))
+            worked, error, where = self._get(self._actor.begin.remote(begin, paths))
         except WorkerDiedError:
             raise WorkerDiedError(
                 "A Ray worker ended before it could begin. Is SubLM installed in the same version on every node, and "
@@ -135,8 +148,8 @@ def _actor_class(ray: Any, threads: int) -> Any:
     class Actor:
         """Runs in the worker; knows nothing but functions."""
 
-        def begin(self, packed: Any) -> Outcome:
-            return attempt(_begin, (packed,), {})
+        def begin(self, packed: Any, paths: list[str]) -> Outcome:
+            return attempt(_begin, (packed, paths), {})
 
         def call(self, sent: bytes) -> bytes:
             return _call(sent)
@@ -145,7 +158,8 @@ def _actor_class(ray: Any, threads: int) -> Any:
     return ray.remote(num_cpus=threads, max_restarts=0, max_task_retries=0)(Actor)
 
 
-def _begin(packed: Any) -> None:
+def _begin(packed: Any, paths: list[str]) -> None:
+    sys.path.extend(path for path in paths if path not in sys.path and os.path.isdir(path))
     initializer, initargs = unpack(packed)
     if initializer is not None:
         initializer(*initargs)
