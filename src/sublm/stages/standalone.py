@@ -129,8 +129,9 @@ def search_candidates(
     if stage.done:
         result = _search(work, teacher, prepared, predictor, constraints, stage)  # reads the records
     else:
-        limit = f", at most {s.hours:g} h" if s.hours is not None else ""
-        title = f"Training candidates alone ({s.sampler}, {s.evaluations} of {plural(s.epochs, 'epoch')}{limit})"
+        limit = f" or {s.hours:g} h" if s.hours is not None else ""
+        number = plural(s.evaluations, "candidate")
+        title = f"Training candidates alone ({s.sampler}, {number}{limit}, up to {plural(s.epochs, 'epoch')} each)"
         with work.doing(stage, title):
             result = _search(work, teacher, prepared, predictor, constraints, stage)
             if not result.evaluations:
