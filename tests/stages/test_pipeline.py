@@ -260,6 +260,7 @@ def test_the_published_recipe_runs(settings, tmp_path):
         ({"sizes": [2.0]}, "sizes are shares"),
         ({"importance": "fame"}, "fame"),
         ({"sampler": "oracle"}, "oracle"),
+        ({"sampler": "exhaustive", "space": "medium", "step": 1}, "looks through spaces of up to 20,000 settings"),
     ],
 )
 def test_bad_settings_are_refused_before_any_training(settings, tmp_path, changes, message):

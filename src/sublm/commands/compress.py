@@ -92,7 +92,7 @@ def compress(
         teacher_epochs: Epochs of fine-tuning the teacher, and of every baseline.
         teacher_learning_rate: Largest learning rate of fine-tuning the teacher.
         space: The search space: nested (one family, each member holding all smaller ones), small, medium, layer,
-            large, uniform, or a space.json.
+            large, uniform, homogeneous, homogeneous-kd, or a space.json.
         step: Neurons are kept in multiples of this.
         min_layers: Fewest layers of a sub-network in the space small; all of them if not given.
         min_size: Smallest share of the MACs in the space nested.
@@ -114,7 +114,8 @@ def compress(
         freeze_embeddings: Keep the teacher's word embeddings as they are in everything that learns from it.
         dropout: Of everything that learns from the teacher, whose answers are smooth already.
         precision: Of training and of evaluation in the search; auto takes bf16 where the machine gains from it.
-        sampler: How the search proposes: random, nsga2, local_search or moasha.
+        sampler: How the search proposes: autotinybert, exhaustive, grid, local_search, moasha, morea, nsga2,
+            pareto_ea or random.
         evaluations: Sub-networks to evaluate.
         standalone: Train every sub-network of the search alone, for EPOCHS, instead of a super-network. Takes far
             longer; moasha stops the poor ones early.

@@ -92,7 +92,7 @@ def space(
 
     Args:
         run: The run directory.
-        space: small, medium, layer, large, uniform, or a space.json.
+        space: small, medium, layer, large, uniform, homogeneous, homogeneous-kd, or a space.json.
         step: Neurons are kept in multiples of this.
         min_layers: Fewest layers of a sub-network in the space small.
         overwrite: Change the settings of the run.
@@ -177,7 +177,8 @@ def search(
     Args:
         run: The run directory.
         target: What the chosen model must meet, such as 'latency<=8ms', 'macs<=25%', 'parameters<=10M'.
-        sampler: How the search proposes: random, nsga2, local_search or moasha.
+        sampler: How the search proposes: autotinybert, exhaustive, grid, local_search, moasha, morea, nsga2,
+            pareto_ea or random.
         evaluations: Sub-networks to evaluate.
         standalone: Train every sub-network alone, with the run's training settings.
         hours: Wall-clock time of a standalone search; it ends with this or EVALUATIONS, whichever comes first.

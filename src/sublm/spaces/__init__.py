@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sublm.spaces import homogeneous
 from sublm.spaces.large import large
 from sublm.spaces.layer import layer
 from sublm.spaces.medium import medium
@@ -16,6 +17,8 @@ from sublm.spaces.uniform import uniform
 from sublm.spaces.variables import Choice, Integer, Subset, Variable
 
 SPACES: dict[str, Callable[..., SearchSpace]] = {
+    "homogeneous": homogeneous.mlm,
+    "homogeneous-kd": homogeneous.kd,
     "large": large,
     "layer": layer,
     "medium": medium,
@@ -33,6 +36,7 @@ __all__ = [
     "Subnet",
     "Subset",
     "Variable",
+    "homogeneous",
     "large",
     "layer",
     "medium",

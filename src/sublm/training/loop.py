@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from sublm.errors import RunError, TrainingError
 from sublm.training import checkpoints
+from sublm.training.attention import fastest_attention
 from sublm.training.distillation import Distillation, Kind
 from sublm.training.distributed import sum_gradients
 from sublm.training.optimizer import build_optimizer, schedule_factor
@@ -99,7 +100,8 @@ def train(
             pause=pause,
         )
         try:
-            return training.run()
+            with fastest_attention(training.model, accelerator.device, precision):
+                return training.run()
         finally:
             training.close()
             checkpoints.restore_random_state(before)
