@@ -1,6 +1,6 @@
 """Throughput of the search with 1, 2 and 4 workers: the same search, on a model of 6 layers, 384 wide.
 
-    python benchmarks/search_workers.py                    # a few minutes; use it on an idle machine
+    python benchmarks/search_workers.py                    # five minutes of processor time; on an idle machine
     python benchmarks/search_workers.py --ray auto         # and once more on a running cluster
 
 The weights are random and so are the rows, whose lengths are like those of STS-B's pairs: neither changes the time.
@@ -89,8 +89,8 @@ def measure(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
-    parser.add_argument("--evaluations", type=int, default=40)
-    parser.add_argument("--rows", type=int, default=400)
+    parser.add_argument("--evaluations", type=int, default=24)
+    parser.add_argument("--rows", type=int, default=240)
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--hidden", type=int, default=384)
     parser.add_argument("--ray", help="address of a running cluster, to measure that, too")
