@@ -19,9 +19,9 @@ def test_drivers_share_a_study(url, tmp_path):
 
 
 def test_one_driver_finds_with_a_storage_what_it_finds_without(url, tmp_path):
-    expected = problem.trace(problem.run("nsga2", evaluations=22))
-    assert problem.trace(problem.run("nsga2", tmp_path, evaluations=22, storage=url)) == expected
-    assert problem.trace(problem.run("nsga2", tmp_path, evaluations=22, storage=url, evaluate=None)) == expected
+    expected = problem.trace(problem.run("nsga2", evaluations=10))
+    assert problem.trace(problem.run("nsga2", tmp_path, evaluations=10, storage=url)) == expected
+    assert problem.trace(problem.run("nsga2", tmp_path, evaluations=10, storage=url, evaluate=None)) == expected
 
 
 def test_a_second_driver_evaluates_only_what_is_left(url, tmp_path):

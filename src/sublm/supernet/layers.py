@@ -108,4 +108,4 @@ def _subclass(block: type[nn.Module], forward: Callable[..., Any], factory: Any)
 
 def _rebuild(factory: Any, block: type[nn.Module]) -> nn.Module:
     kind = factory(block)
-    return kind.__new__(kind)  # type: ignore[no-any-return]
+    return kind.__new__(kind)

@@ -158,7 +158,8 @@ class WorkerPool(Executor):
                     result = worker.call(work.fn, work.args, work.kwargs)
                 except WorkerDiedError as death:
                     died = str(death)
-                    worker = self._end(worker)
+                    self._end(worker)
+                    worker = None
                 except BaseException as error:
                     self._idle.release()
                     work.future.set_exception(error)
