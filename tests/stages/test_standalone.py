@@ -255,6 +255,16 @@ def test_the_published_recipe_runs(settings, tmp_path):
     assert all(math.isfinite(point["score"]) for point in front["points"])
 
 
+def test_a_plan_counts_the_epochs_that_halving_leaves(settings, tmp_path):
+    plans = {
+        name: sublm.compress(**settings | {"sampler": name, "epochs": 5}, out=tmp_path / name, dry_run=True)["stages"]
+        for name in ("random", "moasha")
+    }
+    assert [stage["name"] for stage in plans["random"]] == ["standalone"]
+    assert "4 candidates, each trained alone, 5.0 epochs of 5 on average" in plans["random"][0]["work"]
+    assert "1.9 epochs of 5 on average" in plans["moasha"][0]["work"]  # 1 + 2/3 + 2/9
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
