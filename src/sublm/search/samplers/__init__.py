@@ -9,6 +9,7 @@ from sublm.search.samplers.base import Observation, Problem, Sampler, check_samp
 from sublm.search.samplers.exhaustive import Exhaustive
 from sublm.search.samplers.grid import Grid
 from sublm.search.samplers.local_search import LocalSearch
+from sublm.search.samplers.moasha import MOASHA
 from sublm.search.samplers.morea import MOREA
 from sublm.search.samplers.nsga2 import NSGA2
 from sublm.search.samplers.pareto_ea import ParetoEA
@@ -19,6 +20,7 @@ SAMPLERS: dict[str, Callable[[], Sampler]] = {
     "exhaustive": Exhaustive,
     "grid": Grid,
     "local_search": LocalSearch,
+    "moasha": MOASHA,
     "morea": MOREA,
     "nsga2": NSGA2,
     "pareto_ea": ParetoEA,
@@ -27,6 +29,7 @@ SAMPLERS: dict[str, Callable[[], Sampler]] = {
 """Samplers by name; each is made without arguments, or with its own settings."""
 
 __all__ = [
+    "MOASHA",
     "MOREA",
     "NSGA2",
     "SAMPLERS",
