@@ -25,7 +25,7 @@ from sublm.report.text import (
     times_text,
 )
 
-AUTO_CLASSES = {"multiple_choice": "AutoModelForMultipleChoice"}
+AUTO_CLASSES = {"multiple_choice": "AutoModelForMultipleChoice", "span": "AutoModelForQuestionAnswering"}
 """Kind of task -> transformers class that loads its model; all others are sequence classification."""
 
 RUNTIMES = {"torch": "PyTorch", "onnx": "ONNX Runtime"}
