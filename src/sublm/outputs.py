@@ -19,5 +19,5 @@ def logits_of(outputs: Any) -> Tensor:
     """
     found = getattr(outputs, "logits", None)
     if found is not None:
-        return found  # type: ignore[no-any-return]
+        return found
     return torch.stack([outputs.start_logits, outputs.end_logits], dim=-1)

@@ -122,7 +122,7 @@ def test_windows_longer_than_the_model_reads_are_refused_before_any_training(set
     rows = make_rows(20, seed=1, sentences=8)
     (tmp_path / "qa").mkdir()
     write_official(tmp_path / "qa" / "train.json", rows)
-    with pytest.raises(DataError, match="the model reads 48. Pass max_length=48"):
+    with pytest.raises(DataError, match=r"the model reads 48\. Pass max_length=48"):
         sublm.compress(**settings | {"max_length": 60}, task=str(tmp_path / "qa"), out=tmp_path / "run")
     with pytest.raises(DataError, match="doc_stride=20"):
         sublm.compress(**settings, doc_stride=20, task=str(tmp_path / "qa"), out=tmp_path / "run")

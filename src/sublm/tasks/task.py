@@ -58,8 +58,8 @@ class Examples:
     extras: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        columns = {**self.texts, **self.extras, "labels": self.labels}
-        sizes = {name: len(column) for name, column in columns.items()}
+        sizes = {name: len(column) for name, column in {**self.texts, **self.extras}.items()}
+        sizes["labels"] = len(self.labels)
         if len(set(sizes.values())) > 1:
             raise DataError(f"the columns of one split must be equally long, found {sizes}")
 

@@ -87,7 +87,7 @@ class Span(Kind):
             question: [columns[question][row] for row in found.kept],
             context: [shared.setdefault(columns[context][row], columns[context][row]) for row in found.kept],
         }
-        extras = {"id": _ids(columns.get("id"), found.kept, where), "answers": found.texts}
+        extras: dict[str, Sequence[Any]] = {"id": _ids(columns.get("id"), found.kept, where), "answers": found.texts}
         return Examples(texts, np.array(found.ranges, dtype=np.int64), extras)
 
     def _add(self, found: _Read, row: int, answers: list[Answer], context: str, task: Task, *, training: bool) -> None:
