@@ -26,13 +26,6 @@ class Kind(ABC):
     auto_class: ClassVar[str]
 
     @abstractmethod
-    def read_labels(self, values: Sequence[Any], task: Task, where: str) -> np.ndarray:
-        """Check raw labels and turn them into [N] int64 or float32; ``where`` names the file for messages.
-
-        Raises:
-            DataError: A label is missing or unknown.
-        """
-
     def read(
         self, columns: Mapping[str, Sequence[Any]], task: Task, where: str, notes: list[str], *, training: bool
     ) -> Examples:
@@ -48,8 +41,6 @@ class Kind(ABC):
         Raises:
             DataError: A label is missing or unknown.
         """
-        labels = self.read_labels(columns[task.label], task, where)
-        return Examples({name: list(columns[name]) for name in task.texts}, labels)
 
     def together(self, task: Task) -> tuple[str, ...]:
         """The text columns that, where they are equal, keep rows in the same split."""
@@ -79,6 +70,25 @@ class Kind(ABC):
     @abstractmethod
     def metrics(self, labels: Sequence[str]) -> tuple[str, ...]:
         """The metrics of own data of this kind, the primary one first."""
+
+
+class LabelPerRow(Kind):
+    """A kind whose rows each have one label in a column of their own."""
+
+    @abstractmethod
+    def read_labels(self, values: Sequence[Any], task: Task, where: str) -> np.ndarray:
+        """Check raw labels and turn them into [N] int64 or float32; ``where`` names the file for messages.
+
+        Raises:
+            DataError: A label is missing or unknown.
+        """
+
+    def read(
+        self, columns: Mapping[str, Sequence[Any]], task: Task, where: str, notes: list[str], *, training: bool
+    ) -> Examples:
+        """Every row, with its label checked."""
+        labels = self.read_labels(columns[task.label], task, where)
+        return Examples({name: list(columns[name]) for name in task.texts}, labels)
 
 
 def is_missing(value: Any) -> bool:

@@ -44,14 +44,6 @@ class Span(Kind):
     head = "ForQuestionAnswering"
     auto_class = "AutoModelForQuestionAnswering"
 
-    def read_labels(self, values: Sequence[Any], task: Task, where: str) -> np.ndarray:
-        """Where the first answers are said to begin and end, [N, 2]; -1 where there is none."""
-        ranges = np.full((len(values), 2), -1, dtype=np.int64)
-        for row, value in enumerate(values):
-            for text, start in read_answers(value, row, task, where)[:1]:
-                ranges[row] = (-1, -1) if start is None else (start, start + len(text))
-        return ranges
-
     def read(
         self, columns: Mapping[str, Sequence[Any]], task: Task, where: str, notes: list[str], *, training: bool
     ) -> Examples:
