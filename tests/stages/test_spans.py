@@ -145,7 +145,7 @@ def test_windows_longer_than_the_model_reads_are_refused_before_any_training(set
 
 def test_a_fine_tuned_reader_keeps_its_head_and_predicts_the_same(settings, tmp_path):
     questions = folder_of(tmp_path / "qa", 0.0)
-    first = sublm.compress(**settings, task=str(questions), out=tmp_path / "first")
+    first = sublm.compress(**settings, task=str(questions), out=tmp_path / "first", importance="movement")
     own = settings | {"model": str(tmp_path / "first" / "teacher"), "importance": "fisher"}
     second = sublm.compress(**own, task=str(questions), out=tmp_path / "second")
     assert second["teacher"]["train_seconds"] == 0

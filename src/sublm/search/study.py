@@ -23,7 +23,7 @@ from sublm.search.constraints import Constraint, Costs, check_constraints, meets
 from sublm.search.evaluation import Evaluation
 from sublm.search.log import EvaluationLog
 from sublm.search.mirror import OptunaMirror
-from sublm.search.samplers import SAMPLERS, Observation, Problem, Sampler
+from sublm.search.samplers import SAMPLERS, Observation, Problem, Sampler, check_sampler
 from sublm.spaces.space import SearchSpace, Values
 from sublm.spaces.stratified import StratifiedSampler
 from sublm.spaces.subnet import Subnet
@@ -83,7 +83,8 @@ class Study:
         Raises:
             TargetError: If nothing in the space meets the constraints.
             SubnetError: If a seed is not in the space.
-            RunError: If an objective or the sampler is unknown, or the folder holds another search.
+            RunError: If an objective or the sampler is unknown, the sampler cannot search the space, or the folder
+                holds another search.
         """
         self.space = space
         self.objectives = tuple(objectives)
@@ -97,9 +98,12 @@ class Study:
                 f"{', '.join(['score', *sorted(self._costs)])}."
             )
         self.sampler = _sampler(sampler)
+        check_sampler(self.sampler, space)
         feasible = check_constraints(space, self.constraints, self._costs)
         self._starts = self._starting_points(feasible, seeds)
-        self._problem = Problem(space, self._admissible, self._drawer(feasible))
+        self._problem = Problem(
+            space, self._admissible, self._drawer(feasible), self.objectives, self.constraints, self._costs
+        )
         self._configuration = self._describe(seeds)
         self._seen: set[str] = set()
         self.evaluations: list[Evaluation] = []
@@ -290,6 +294,11 @@ class Study:
 
 
 def _sampler(sampler: str | Sampler) -> Sampler:
+    """The sampler of that name, or the sampler itself.
+
+    Raises:
+        RunError: If there is none of that name.
+    """
     if not isinstance(sampler, str):
         return sampler
     if sampler not in SAMPLERS:

@@ -37,7 +37,7 @@ from sublm.tasks import (
 )
 from sublm.tasks.kinds import kind_of
 from sublm.tasks.span_decoding import N_BEST
-from sublm.training import Distillation, Strategy, TrainOptions, TrainResult, train
+from sublm.training import Distillation, Hooks, Strategy, TrainOptions, TrainResult, train
 
 ANSWERS = "predictions"
 """Folder of the answers to questions, a folder per model, in the official format."""
@@ -171,7 +171,10 @@ class Workspace:
 
     def distillation(self, layers: tuple[int, ...] | None = None) -> Distillation:
         """How students learn from teachers; `layers` are the teacher's that a student kept."""
-        return Distillation(temperature=self.settings.temperature, hidden=self.settings.hidden, layers=layers)
+        s = self.settings
+        return Distillation(
+            temperature=s.temperature, labels=s.label_weight, logits=s.logits_weight, hidden=s.hidden, layers=layers
+        )
 
     def train(
         self,
@@ -185,12 +188,15 @@ class Workspace:
         split: str = "train",
         layers: tuple[int, ...] | None = None,
         student: bool = True,
+        hooks: Hooks | None = None,
+        first_epoch: int = 0,
     ) -> TrainResult:
         """Trains with the run's data; resumes from `folder`.
 
         A student, cut from its teacher, keeps its word embeddings, which fit already: their dense gradient and
         optimizer state would cost a small sub-network more than its whole encoder. It also trains without dropout: the
-        teacher's answers are smooth already, and drawing the masks takes time.
+        teacher's answers are smooth already, and drawing the masks takes time. `first_epoch` numbers the epochs of
+        a training that goes on where another ended, so that its batches are others.
         """
 
         def show(step: int, steps: int, loss: float, rate: float) -> None:
@@ -207,7 +213,7 @@ class Workspace:
         try:
             return train(
                 network,
-                self.batches(split),
+                lambda epoch: self.batches(split)(first_epoch + epoch),
                 strategy,
                 options,
                 steps_per_epoch=self.steps_per_epoch(split),
@@ -223,6 +229,7 @@ class Workspace:
                     "dropout": self.settings.dropout,
                 },
                 progress=show,
+                hooks=hooks,
             )
         finally:
             words.requires_grad_(True)
@@ -308,7 +315,7 @@ def check_choices(settings: Settings) -> None:
     for name, known in (
         ("importance", [*IMPORTANCE, "none"]),
         ("sampler", [*SAMPLERS]),
-        ("space", [*SPACES, "nested"]),
+        ("space", [*SPACES, "nested", "importance"]),
         ("strategy", [*STRATEGIES]),
     ):
         value = getattr(settings, name)
