@@ -47,7 +47,8 @@ class Settings:
         label: The column that holds the label.
         search_share: Share of the training rows on which sub-networks are compared; they are not trained on.
         limit: Use at most this many training rows.
-        max_length: Tokens after which a text is cut.
+        max_length: Tokens after which a text is cut, or of a window on a context; None takes 128, for windows 384.
+        doc_stride: Tokens that neighbouring windows share; None takes a third of a window.
         teacher: A model fine-tuned for the task; "none" to do without.
         teacher_epochs: Epochs of fine-tuning the teacher, and of every baseline.
         teacher_learning_rate: Largest learning rate of fine-tuning the teacher.
@@ -110,7 +111,8 @@ class Settings:
     label: str | None = None
     search_share: float = 0.15
     limit: int | None = None
-    max_length: int = 128
+    max_length: int | None = None
+    doc_stride: int | None = None
     teacher: str | None = None
     teacher_epochs: int = 4
     teacher_learning_rate: float = 1e-4
@@ -180,10 +182,11 @@ class Settings:
             ("workers", 1),
             ("step", 1),
             ("max_length", 8),
+            ("doc_stride", 0),
             ("space_steps", 2),
             ("movement_epochs", 1),
         ):
-            if getattr(self, name) < least:
+            if getattr(self, name) is not None and getattr(self, name) < least:
                 raise RunError(f"{name} must be at least {least}; got {getattr(self, name)}.")
         if not 0 < self.search_share < 1:
             raise RunError(f"search_share must lie between 0 and 1; got {self.search_share}.")

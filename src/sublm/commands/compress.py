@@ -20,7 +20,8 @@ def compress(
     label: str | None = None,
     search_share: float = Settings.search_share,
     limit: int | None = None,
-    max_length: int = Settings.max_length,
+    max_length: int | None = None,
+    doc_stride: int | None = None,
     teacher: str | None = None,
     teacher_epochs: int = Settings.teacher_epochs,
     teacher_learning_rate: float = Settings.teacher_learning_rate,
@@ -86,8 +87,8 @@ def compress(
 
     Args:
         model: A transformers encoder: a folder, or a name on the Hugging Face hub.
-        task: A task by name (cola, mnli, mrpc, qnli, qqp, rte, sst2, stsb, wnli, imdb, swag, stdlib-docs), or a CSV,
-            JSON-lines or parquet file, or a folder with one file per split.
+        task: A task by name (cola, mnli, mrpc, qnli, qqp, rte, sst2, stsb, wnli, imdb, squad, squad_v2, swag,
+            stdlib-docs), or a CSV, JSON or parquet file, or a folder with one file per split.
         target: What the chosen model must meet, such as 'latency<=8ms', 'macs<=25%', 'parameters<=10M'. Several must
             all be met.
         out: The run directory; runs/TASK if not given.
@@ -97,7 +98,9 @@ def compress(
         label: The column that holds the label; found if not given.
         search_share: Share of the training rows on which sub-networks are compared; they are not trained on.
         limit: Use at most this many training rows.
-        max_length: Tokens after which a text is cut.
+        max_length: Tokens after which a text is cut, 128 if not given; for questions on a context, tokens of a window,
+            384 if not given.
+        doc_stride: Tokens that neighbouring windows on a long context share; a third of a window if not given.
         teacher: A model already fine-tuned for the task; 'none' starts from MODEL itself. One is fine-tuned if not
             given.
         teacher_epochs: Epochs of fine-tuning the teacher, and of every baseline.

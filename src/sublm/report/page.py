@@ -25,7 +25,7 @@ from sublm.report.text import (
     times_text,
 )
 
-AUTO_CLASSES = {"multiple_choice": "AutoModelForMultipleChoice"}
+AUTO_CLASSES = {"multiple_choice": "AutoModelForMultipleChoice", "span": "AutoModelForQuestionAnswering"}
 """Kind of task -> transformers class that loads its model; all others are sequence classification."""
 
 RUNTIMES = {"torch": "PyTorch", "onnx": "ONNX Runtime"}
@@ -55,6 +55,7 @@ class Row:
     latency: str
     latency_note: str
     speed_up: str
+    second: str = ""
     folder: str = ""
     kind: str = ""
     training: str = ""
@@ -204,6 +205,7 @@ def _row(entry: Mapping[str, Any], teacher: Mapping[str, Any], **more: Any) -> R
         note += "" if spread is None else f" · {three_digits(spread)}"
     return Row(
         score=score_text(entry.get("score")),
+        second=_second(entry),
         before=score_text(entry.get("score_before")),
         kept=share_text(ratio(entry.get("score"), teacher.get("score"))),
         parameters=count_text(own.get("parameters")),
@@ -214,6 +216,12 @@ def _row(entry: Mapping[str, Any], teacher: Mapping[str, Any], **more: Any) -> R
         speed_up=times_text(ratio(whole.get("latency"), own.get("latency"))),
         **more,
     )
+
+
+def _second(entry: Mapping[str, Any]) -> str:
+    """The task's second metric with its name, such as the exact matches beside an F1."""
+    others = list((entry.get("scores") or {}).items())[1:2]
+    return "".join(f"{name} {score_text(score)}" for name, score in others)
 
 
 def original_row(front: Mapping[str, Any]) -> Row:

@@ -177,7 +177,7 @@ def _make_model(
         "onnx": s.onnx or s.runtime == "onnx",
         **_own_weights(found),
     }
-    stage = work.stage(f"model {name}", inputs, [f"models/{name}"], upto="train")
+    stage = work.stage(f"model {name}", inputs, [f"models/{name}", *work.answers_of(name)], upto="train")
     onnx = folder / "model.onnx" if inputs["onnx"] else None
     if not stage.done:
         recovers = s.recover_epochs > 0
@@ -197,7 +197,7 @@ def _make_model(
                     layers=subnet.layers,
                 )
                 stage.result["train_seconds"] = result.seconds
-            stage.result["after"] = work.scores(model, "validation")
+            stage.result["after"] = work.scores(model, "validation", keep=name)
             stage.result["search"] = work.scores(model, "search")[work.metric]
             save(model.to("cpu"), folder, tokenizer=work.tokenizer, overwrite=True)
             if onnx is not None:

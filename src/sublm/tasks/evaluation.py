@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sublm.errors import DataError
+from sublm.outputs import logits_of
 from sublm.tasks.batching import evaluation_batches
 from sublm.tasks.encoding import Encoded
 from sublm.tasks.metrics import compute_metrics
+from sublm.tasks.span_decoding import decode, score_answers
 from sublm.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ def predict(model: PreTrainedModel, encoded: Encoded, *, precision: str = "fp32"
         tokens: Most tokens per batch.
 
     Returns:
-        [N, outputs] float32 in row order (multiple choice: [N, choices]).
+        [N, outputs] float32 in row order (multiple choice: [N, choices]; spans: [N, longest row, 2], start and end,
+        -inf beyond a row's tokens).
 
     Raises:
         DataError: There are no rows, or no such precision.
@@ -50,7 +53,14 @@ def predict(model: PreTrainedModel, encoded: Encoded, *, precision: str = "fp32"
             for batch in evaluation_batches(encoded, tokens=tokens, pad_token_id=pad_token_id):
                 rows = batch.pop("index").numpy()
                 batch.pop("labels")
-                part = model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits.float().cpu().numpy()
+                outputs = model(**{name: tensor.to(device) for name, tensor in batch.items()})
+                part = logits_of(outputs).float().cpu().numpy()
+                if part.ndim == 3:  # a number per token: the batches differ in width
+                    if logits is None:
+                        logits = np.full((len(encoded), int(encoded.lengths.max()), 2), -np.inf, dtype=np.float32)
+                    part[batch["attention_mask"].numpy() == 0] = -np.inf
+                    logits[rows, : part.shape[1]] = part
+                    continue
                 if logits is None:
                     logits = np.empty((len(encoded), *part.shape[1:]), dtype=np.float32)
                 logits[rows] = part
@@ -62,7 +72,28 @@ def predict(model: PreTrainedModel, encoded: Encoded, *, precision: str = "fp32"
 
 
 def evaluate(
-    model: PreTrainedModel, encoded: Encoded, task: Task, *, precision: str = "fp32", tokens: int = 8192
+    model: PreTrainedModel,
+    encoded: Encoded,
+    task: Task,
+    *,
+    precision: str = "fp32",
+    tokens: int = 8192,
+    threshold: float | None = 0.0,
 ) -> dict[str, float]:
-    """Every metric of the task; NaN where one cannot be computed. Arguments as in ``predict``."""
-    return compute_metrics(predict(model, encoded, precision=precision, tokens=tokens), encoded.labels, task)
+    """Every metric of the task; NaN where one cannot be computed. Arguments as in ``predict`` and ``score``."""
+    return score(predict(model, encoded, precision=precision, tokens=tokens), encoded, task, threshold=threshold)
+
+
+def score(logits: np.ndarray, encoded: Encoded, task: Task, *, threshold: float | None = 0.0) -> dict[str, float]:
+    """Every metric of the task, from what ``predict`` gave; of spans per question, not per row.
+
+    Args:
+        logits: Of ``predict``, or of another runtime.
+        encoded: The rows that were predicted.
+        task: Says which metrics.
+        threshold: On the null odds, where a question may have no answer: those above are left unanswered. None takes
+            the best for these very rows; never for rows that are reported.
+    """
+    if encoded.spans is None:
+        return compute_metrics(logits, encoded.labels, task)
+    return score_answers(decode(logits, encoded.spans), task, threshold)

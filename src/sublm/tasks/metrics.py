@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sublm.errors import DataError
+from sublm.tasks.span_scores import SPAN_METRICS
 from sublm.tasks.task import Task
 
 
@@ -27,6 +28,8 @@ class Metric:
 
     def fits(self, task: Task) -> bool:
         """Whether the metric says something about such a task."""
+        if task.kind == "span":
+            return False
         return self.regression == (task.kind == "regression") and not (self.binary and len(task.labels) != 2)
 
 
@@ -82,6 +85,13 @@ METRICS: dict[str, Metric] = {
     "pearson": Metric(pearson, regression=True),
     "spearman": Metric(spearman, regression=True),
 }
+
+
+def metrics_of(task: Task) -> list[str]:
+    """The metrics that say something about such a task; those of spans are in ``span_scores``."""
+    if task.kind == "span":
+        return list(SPAN_METRICS if task.no_answer else SPAN_METRICS[:2])
+    return [name for name, entry in METRICS.items() if entry.fits(task)]
 
 
 def compute_metrics(logits: np.ndarray, labels: np.ndarray, task: Task) -> dict[str, float]:
