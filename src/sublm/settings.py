@@ -16,6 +16,10 @@ NOT_DECIDING = (
     "models",
     "objectives",
     "onnx",
+    "racing",
+    "racing_check",
+    "racing_level",
+    "racing_margin",
     "recover_epochs",
     "refit",
     "runtime",
@@ -67,6 +71,10 @@ class Settings:
         sampler: How the search proposes.
         evaluations: Sub-networks to evaluate.
         objectives: "score" and names of costs.
+        racing: Give up sub-networks in the search once they are seen to be beaten; see `sublm.search.racing`.
+        racing_level: Probability, at most, that one is given up wrongly.
+        racing_margin: Give up those too that are not better by more than this.
+        racing_check: So many of those given up are evaluated in full afterwards, to count the mistakes.
         models: Models of the front to write, spread along it.
         sizes: Shares of the largest's MACs at which models are written, instead of `models` spread ones.
         recover_epochs: Epochs of training each of them further; 0 writes them as found.
@@ -114,6 +122,10 @@ class Settings:
     sampler: str = "nsga2"
     evaluations: int = 40
     objectives: tuple[str, ...] = ("score", "macs")
+    racing: bool = True
+    racing_level: float = 0.05
+    racing_margin: float = 0.0
+    racing_check: int = 0
     models: int = 10
     sizes: tuple[float, ...] = ()
     recover_epochs: int = 1
@@ -141,6 +153,7 @@ class Settings:
             ("threads", 1),
             ("step", 1),
             ("max_length", 8),
+            ("racing_check", 0),
         ):
             if getattr(self, name) < least:
                 raise RunError(f"{name} must be at least {least}; got {getattr(self, name)}.")
@@ -148,6 +161,10 @@ class Settings:
             raise RunError(f"search_share must lie between 0 and 1; got {self.search_share}.")
         if self.space == "nested" and self.importance == "none":
             raise RunError("The space nested is made from an importance: choose one, or another space.")
+        if not 0 < self.racing_level < 0.5:
+            raise RunError(f"racing_level is a probability above 0 and below 0.5; got {self.racing_level}.")
+        if not 0 <= self.racing_margin < 1:
+            raise RunError(f"racing_margin is a difference of scores, from 0 to below 1; got {self.racing_margin}.")
         if not 0 <= self.min_size < 1:
             raise RunError(f"min_size is a share of the MACs, from 0 to below 1; got {self.min_size}.")
         for name, known in (

@@ -159,6 +159,10 @@ def search(
     sampler: str | None = None,
     evaluations: int | None = None,
     objectives: list[str] | None = None,
+    racing: bool | None = None,
+    racing_level: float | None = None,
+    racing_margin: float | None = None,
+    racing_check: int | None = None,
     overwrite: bool = False,
     quiet: bool = False,
     json: bool = False,
@@ -173,6 +177,10 @@ def search(
         sampler: How the search proposes: random, nsga2 or local_search.
         evaluations: Sub-networks to evaluate.
         objectives: What the front is made of: score and one or more of macs, parameters, latency.
+        racing: Give up sub-networks once they are seen, on part of the rows, to be beaten by a cheaper one.
+        racing_level: Probability, at most, that a sub-network is given up wrongly.
+        racing_margin: Give up those too that are not better than the cheaper one by more than this.
+        racing_check: So many of those given up are evaluated in full afterwards, to count the mistakes.
         overwrite: Change the settings of the run.
         quiet: Show nothing but errors.
         json: Print the result as JSON on standard output, and nothing else there.
