@@ -80,7 +80,7 @@ def _matthews(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def _pearson(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
     x, y = (values.astype(np.float64) - values.astype(np.float64).mean() for values in (predictions, labels))
-    top, left, right = x @ y / len(x), x @ x / len(x), y @ y / len(y)
+    top, left, right = (float(product) / len(x) for product in (x @ y, x @ x, y @ y))
     return _correlation(top, left, right, x * y - top, x * x - left, y * y - right)
 
 
