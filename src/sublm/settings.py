@@ -124,7 +124,7 @@ class Settings:
     objectives: tuple[str, ...] = ("score", "macs")
     racing: bool = True
     racing_level: float = 0.05
-    racing_margin: float = 0.0
+    racing_margin: float = 0.001
     racing_check: int = 0
     models: int = 10
     sizes: tuple[float, ...] = ()

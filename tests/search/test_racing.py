@@ -48,7 +48,7 @@ def test_every_row_is_drawn_as_often():
 
 def dropped(candidate, other, seed, level=0.05):
     """Whether two models' hits [N] make racing drop the first one at some rung."""
-    racing = Racing(level=level)
+    racing = Racing(level=level, margin=0.0)
     parts = racing.parts(np.zeros(len(candidate)), np.random.default_rng(seed).permutation(len(candidate)), seed)
     for rung in range(1, len(parts)):
         rows = np.concatenate(parts[:rung])
@@ -58,7 +58,6 @@ def dropped(candidate, other, seed, level=0.05):
             values,
             rows=len(rows),
             total=len(candidate),
-            differing=int((values != 0).sum()),
             rungs=len(parts),
             racing=racing,
         )
@@ -89,19 +88,51 @@ def test_a_clearly_worse_candidate_is_dropped():
     assert sum(dropped(*hits(120, -80, seed), seed) for seed in range(50)) > 45
 
 
-@pytest.mark.parametrize("change", [{"differing": 9}, {"difference": math.nan}, {"values": np.full(100, np.nan)}])
+def controlled(seed, excess, known):
+    """Two models' hits on 800 rows, which those of others (as controls) tell up to a little of their own."""
+    rng = np.random.default_rng(seed)
+    common = rng.normal(size=(800, 4))
+    others = common @ rng.normal(size=(4, 6)) + 0.3 * rng.normal(size=(800, 6))
+    values = common @ rng.normal(size=4) + 0.3 * rng.normal(size=800)
+    values += excess - values.mean()  # on all rows, the difference is `excess`
+    rows = spread_order(np.zeros(800), rng.permutation(800), seed)[:100]
+    controls = (others - others.mean(0))[rows] if known else None
+    seen = values[rows]
+    return judge(seen.mean(), seen, controls=controls, rows=100, total=800, rungs=2, racing=Racing(margin=0.0))
+
+
+def test_known_models_make_the_estimate_more_exact_and_keep_the_level():
+    wrong = [controlled(seed, 0.001, True) for seed in range(600)]
+    assert sum(verdict.dropped for verdict in wrong) / 600 < 0.05 + 2 * math.sqrt(0.05 * 0.95 / 600)
+    errors = np.array([(verdict.difference - 0.001) / verdict.error for verdict in wrong])
+    assert errors.std() == pytest.approx(1, abs=0.12)  # the error stated is the error made
+    assert np.mean([verdict.error for verdict in wrong]) < 0.4 * np.mean(
+        [controlled(seed, 0.001, False).error for seed in range(50)]
+    )
+
+
+def test_known_models_let_more_be_dropped():
+    with_controls, without = (sum(controlled(s, -0.2, known).dropped for s in range(40)) for known in (True, False))
+    assert with_controls > 35
+    assert without < 20
+
+
+@pytest.mark.parametrize(
+    "change", [{"values": np.repeat([-1.0, 0.0], [8, 92])}, {"difference": math.nan}, {"values": np.full(100, np.nan)}]
+)
 def test_without_evidence_nothing_is_dropped(change):
-    given = {"difference": -0.5, "values": np.linspace(-0.6, -0.4, 100), "differing": 100}
+    given = {"difference": -0.5, "values": np.linspace(-0.6, -0.4, 100)}
     settings = {"rows": 100, "total": 800, "rungs": 4, "racing": Racing()}
     assert judge(**given, **settings).dropped
+    assert judge(**given | {"values": np.repeat([-1.0, 0.0], [12, 88])}, **settings).dropped
     assert not judge(**given | change, **settings).dropped
     assert not judge(**given, **settings | {"rows": 800}).dropped
 
 
 def test_a_margin_drops_what_is_not_better_by_more():
-    given = {"difference": 0.01, "values": np.linspace(-0.02, 0.04, 100), "differing": 100}
+    given = {"difference": 0.01, "values": np.linspace(-0.02, 0.04, 100)}
     settings = {"rows": 100, "total": 800, "rungs": 4}
-    assert not judge(**given, **settings, racing=Racing()).dropped
+    assert not judge(**given, **settings, racing=Racing(margin=0)).dropped
     assert judge(**given, **settings, racing=Racing(margin=0.05)).dropped
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from sublm.evaluation.parts import Source
 from sublm.evaluation.store import Known, PredictionStore
-from sublm.search.racing import Racing, Verdict, dropped_score, judge
+from sublm.search.racing import MOST_CONTROLS, Racing, Verdict, dropped_score, judge
 from sublm.spaces.subnet import Subnet
 from sublm.tasks.influence import influence
 from sublm.tasks.metrics import METRICS, compute_metrics, predictions_of
@@ -18,6 +18,9 @@ from sublm.tasks.task import Task
 
 KINDS = ("classification", "multiple_choice", "regression")
 """Kinds of tasks with one label and one prediction per row."""
+
+ROWS_PER_CONTROL = 8
+"""Rows seen for each known sub-network that is used in a test."""
 
 
 def is_raceable(task: Task) -> bool:
@@ -97,7 +100,8 @@ class SubnetEvaluator:
             if raced and count < self.total:
                 other = self._store.best(costs, but=subnet)
                 if other is not None:
-                    verdict = self._compare(logits, np.concatenate(seen), other)
+                    others = self._store.nearest(costs, min(MOST_CONTROLS, count // ROWS_PER_CONTROL), but=subnet)
+                    verdict = self._compare(logits, np.concatenate(seen), other, others)
                     if verdict.dropped:
                         score = dropped_score(verdict.difference, other.score)
                         return {"score": score, "rows": float(count), "dropped": 1.0}
@@ -115,7 +119,7 @@ class SubnetEvaluator:
                 known[rows] = found
         return self._scored(known)
 
-    def _compare(self, logits: np.ndarray, rows: np.ndarray, other: Known) -> Verdict:
+    def _compare(self, logits: np.ndarray, rows: np.ndarray, other: Known, controls: list[Known]) -> Verdict:
         """Tests a candidate against a sub-network evaluated in full, on the rows it has seen."""
         assert self.racing is not None
         labels, metric = self.labels[rows], self.task.metric
@@ -124,12 +128,13 @@ class SubnetEvaluator:
             warnings.simplefilter("ignore")  # a collapsed sub-network predicts one value; there is no verdict then
             difference = METRICS[metric].score(own, labels) - METRICS[metric].score(its, labels)
             values = influence(metric, own, labels) - influence(metric, its, labels)
+        known = [control.values[rows] for control in controls if control.values is not None]
         return judge(
             difference,
             values,
+            controls=np.stack(known, axis=1) if known and len(values) == len(rows) else None,
             rows=len(rows),
             total=self.total,
-            differing=int((own != its).sum()),
             rungs=len(self.source.rows),
             racing=self.racing,
         )
@@ -141,8 +146,12 @@ class SubnetEvaluator:
         return {"score": scores[self.task.metric], **scores, "rows": float(self.total), "dropped": 0.0}
 
     def _known(self, subnet: Subnet, logits: np.ndarray) -> Known:
-        score = self._scored(logits)["score"]
-        return Known(subnet.key, self._costs_of(subnet), score, predictions_of(logits, self.task))
+        score, predictions = self._scored(logits)["score"], predictions_of(logits, self.task)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            values = influence(self.task.metric, predictions, self.labels).astype(np.float32)
+        usable = len(values) == self.total and bool(np.isfinite(values).all())
+        return Known(subnet.key, self._costs_of(subnet), score, predictions, values if usable else None)
 
     def _costs_of(self, subnet: Subnet) -> dict[str, float]:
         return {name: float(cost(subnet)) for name, cost in self._costs.items()}

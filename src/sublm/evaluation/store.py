@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import io
+import math
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -25,22 +27,29 @@ class Known:
         costs: Its costs, those that decide which it may stand for.
         score: Its score.
         predictions: [N], what it said.
+        values: [N] influence values of its score, float32; None where they are not known row by row.
     """
 
     key: str
     costs: Mapping[str, float]
     score: float
     predictions: np.ndarray
+    values: np.ndarray | None
 
     def covers(self, other: Mapping[str, float]) -> bool:
         """Whether it costs no more in anything."""
         return all(self.costs[name] <= cost for name, cost in other.items())
 
+    def distance(self, other: Mapping[str, float]) -> float:
+        """How far its costs are from others, as ratios; 0 where nothing is counted."""
+        pairs = [(self.costs[name], cost) for name, cost in other.items()]
+        return sum(abs(math.log(one / cost)) if one > 0 and cost > 0 else abs(one - cost) for one, cost in pairs)
+
 
 class PredictionStore:
     """Logits of the sub-networks evaluated in full: one file each, in a folder that several processes may share.
 
-    Those that another one beats at no higher cost are on disk only: nothing is ever compared with them.
+    In memory, a sub-network takes eight bytes per row.
     """
 
     def __init__(self, folder: Path | None, read: Callable[[Subnet, np.ndarray], Known]) -> None:
@@ -55,6 +64,7 @@ class PredictionStore:
         self._files: set[str] = set()
         self._memory: dict[str, np.ndarray] = {}
         self._front: list[Known] = []
+        self._all: dict[str, Known] = {}
 
     def refresh(self) -> None:
         """Reads what has been added since, by this process before a kill or by others; in the order of the names."""
@@ -97,12 +107,18 @@ class PredictionStore:
         fitting = [known for known in self._front if known.key != but.key and known.covers(costs)]
         return max(fitting, key=lambda known: (known.score, known.key), default=None)
 
+    def nearest(self, costs: Mapping[str, float], number: int, but: Subnet) -> list[Known]:
+        """Those of the most similar costs (in ratio), at most so many, that have influence values."""
+        usable = [known for known in self._all.values() if known.values is not None and known.key != but.key]
+        return heapq.nsmallest(number, usable, key=lambda known: (known.distance(costs), known.key))
+
     def __iter__(self) -> Iterator[Known]:
         """Those that no other beats."""
         return iter(self._front)
 
     def _keep(self, new: Known) -> None:
         """Adds to the front; what stands there does not depend on the order in which sub-networks came."""
+        self._all[new.key] = new
         if new.score != new.score or any(_beats(known, new) for known in self._front):
             return
         self._front = [known for known in self._front if not _beats(new, known)]
