@@ -418,9 +418,10 @@ def _needed(curve: np.ndarray, cost: list[float]) -> float | None:
 
 
 def _risk(bench: Bench, traces: list[dict[str, Any]]) -> dict[str, Any]:
-    """Of the dropped candidates that some other search evaluated in full, how many were dropped wrongly."""
+    """Of the dropped candidates that another search evaluated in full, how many are better by more than the margin."""
     connection, rows = connect(bench.database), rungs(bench)
     checked = wrong = 0
+    largest = 0.0
     for t in traces:
         for number, (key, _, share, dropped, *_) in enumerate(t["trace"]):
             if not dropped:
@@ -436,9 +437,10 @@ def _risk(bench: Bench, traces: list[dict[str, Any]]) -> dict[str, Any]:
             score = compute_metrics(full, bench.encoded.labels, bench.task)[bench.task.metric]
             before = [row[1] for row in t["trace"][:number] if not row[3] and row[2] <= share and row[1] is not None]
             checked += 1
-            wrong += score > max(before)
+            wrong += score > max(before) + Racing().margin
+            largest = max(largest, score - max(before))
     connection.close()
-    return {"checked": checked, "wrong": wrong}
+    return {"checked": checked, "wrong": wrong, "margin": Racing().margin, "largest_excess": largest}
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

@@ -156,9 +156,11 @@ def test_what_is_saved_and_risked_is_counted():
     assert "gave up 1 of 3 sub-networks" in in_words(found)
     # In full it has 0.6: below the 0.7 that came later at the same cost, but better than all that came before it.
     assert review([(done[1], 0.6)], done, ["macs"]) == {"checked": 1, "wrong": 1, "lost": 0, "largest_loss": 0.0}
+    later = [*done, evaluation(3, 0.65, 50, 10, 1.0)]
+    assert [review([(later[3], 0.705)], later, ["macs"], margin)["wrong"] for margin in (0.0, 0.01)] == [1, 0]
     lost = review([(done[1], 0.8)], done, ["macs"])
     assert (lost["lost"], lost["largest_loss"]) == (1, pytest.approx(0.1))
-    assert "1 were dropped wrongly and 1 belong to the front" in in_words(found | lost)
+    assert "1 were dropped wrongly and 1 belong to the front (by 0.1000 at most)" in in_words(found | lost)
 
 
 @pytest.mark.parametrize("change", [{"level": 0.0}, {"level": 0.5}, {"margin": -0.1}, {"least_rows": 1}])

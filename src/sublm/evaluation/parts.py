@@ -1,7 +1,6 @@
 """A split cut into parts: batches made once, embeddings computed once, for all sub-networks of a super-network.
 
-Hidden states after the first layers are not kept: candidates of a search agree in them too seldom to pay for the memory
-(measured in `benchmarks/README.md`).
+Hidden states after the first layers are not kept: candidates of a search agree in them too seldom to pay for the memory.
 """
 
 from __future__ import annotations

@@ -13,8 +13,7 @@ for that to be a fair approximation.
 
 **Control variates.** Sub-networks share their weights and much of their mistakes. What those of similar cost, evaluated
 in full, did on the rows not seen tells what the candidate will do there: the difference is estimated by regression on
-their influence values, whose mean over all rows is known (the regression estimator; Cochran, 1977, chapter 7). On the
-rows of STS-B this makes the standard error half as large and less.
+their influence values, whose mean over all rows is known (the regression estimator; Cochran, 1977, chapter 7).
 
 **What a dropped candidate is worth.** Its score is that of the sub-network it lost to, plus the difference estimated on
 the rows seen, and in any case below it: so it is dominated by a sub-network that is there, and is never on a front.
@@ -212,12 +211,15 @@ def in_words(found: dict[str, Any]) -> str:
     checked = found.get("checked")
     if checked:
         text += f". Of {checked} evaluated in full afterwards, {found['wrong']} were dropped wrongly"
-        text += f" and {found['lost']} belong to the front"
+        text += f" and {found['lost']} belong to the front (by {found['largest_loss']:.4f} at most)"
     return text + "."
 
 
 def review(
-    dropped: Sequence[tuple[Evaluation, float]], evaluations: Sequence[Evaluation], costs: Sequence[str]
+    dropped: Sequence[tuple[Evaluation, float]],
+    evaluations: Sequence[Evaluation],
+    costs: Sequence[str],
+    margin: float = 0.0,
 ) -> dict[str, Any]:
     """Compares dropped candidates' full scores, found out afterwards, with what they were dropped for.
 
@@ -225,10 +227,12 @@ def review(
         dropped: Dropped evaluations, each with its score on all rows.
         evaluations: All evaluations.
         costs: The cost objectives.
+        margin: That of the tests.
 
     Returns:
-        "checked"; "wrong": those better than all that cost no more and were evaluated in full before them; "lost":
-        those that also nothing evaluated later beats; "largest_loss": how much the best of the lost is better by.
+        "checked"; "wrong": those better, by more than the margin, than all that cost no more and were evaluated in
+        full before them; "lost": those that nothing evaluated before or after beats; "largest_loss": how much the best
+        of the lost is better by.
     """
     full = [e for e in evaluations if not e.dropped and math.isfinite(e.score)]
     wrong = lost = 0
@@ -237,7 +241,7 @@ def review(
         fitting = [e for e in full if all(e.costs[name] <= candidate.costs[name] for name in costs)]
         before = max((e.score for e in fitting if e.number < candidate.number), default=-math.inf)
         ever = max((e.score for e in fitting), default=-math.inf)
-        wrong += score > before
+        wrong += score > before + margin
         if score > ever:
             lost += 1
             largest = max(largest, score - ever)

@@ -244,7 +244,8 @@ def check_dropped(
             evaluate = make_evaluator(work, prepared, costs, racing, ())
             assert isinstance(evaluate, SubnetEvaluator)
             full = [(candidate, evaluate.full(candidate.subnet)["score"]) for candidate in chosen]
-            stage.result |= review(full, evaluations, [name for name in s.objectives if name != "score"])
+            names = [name for name in s.objectives if name != "score"]
+            stage.result |= review(full, evaluations, names, s.racing_margin)
     return stage.result
 
 
