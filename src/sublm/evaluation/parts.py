@@ -1,6 +1,6 @@
 """A split cut into parts: batches made once, embeddings computed once, for all sub-networks of a super-network.
 
-Hidden states after the first layers are not kept: candidates of a search agree in them too seldom to pay for the memory.
+Hidden states after the first layers are not kept: candidates of a search agree in them too seldom for that to pay.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def _matthews(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
     p = np.bincount(said, minlength=len(classes)) / len(labels)
     t = np.bincount(true, minlength=len(classes)) / len(labels)
     hits = (said == true).astype(np.float64)
-    top, left, right = hits.mean() - p @ t, 1 - p @ p, 1 - t @ t
+    top, left, right = float(hits.mean() - p @ t), float(1 - p @ p), float(1 - t @ t)
     of_top = (hits - hits.mean()) - (t[said] + p[true] - 2 * (p @ t))
     return _correlation(top, left, right, of_top, -2 * (p[said] - p @ p), -2 * (t[true] - t @ t))
 
