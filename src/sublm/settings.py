@@ -17,6 +17,10 @@ NOT_DECIDING = (
     "models",
     "objectives",
     "onnx",
+    "racing",
+    "racing_check",
+    "racing_level",
+    "racing_margin",
     "ray",
     "recover_epochs",
     "refit",
@@ -88,6 +92,10 @@ class Settings:
         standalone: Train every sub-network of the search alone, for `epochs`, instead of a super-network.
         hours: Wall-clock time of a standalone search; it ends with this or `evaluations`, whichever comes first.
         objectives: "score" and names of costs.
+        racing: Give up sub-networks in the search once they are seen to be beaten; see `sublm.search.racing`.
+        racing_level: Probability, at most, that one is given up wrongly.
+        racing_margin: Give up those too that are not better by more than this.
+        racing_check: So many of those given up are evaluated in full afterwards, to count the mistakes.
         models: Models of the front to write, spread along it.
         sizes: Shares of the largest's MACs at which models are written, instead of `models` spread ones.
         recover_epochs: Epochs of training each of them further; 0 writes them as found.
@@ -151,6 +159,10 @@ class Settings:
     standalone: bool = False
     hours: float | None = None
     objectives: tuple[str, ...] = ("score", "macs")
+    racing: bool = False
+    racing_level: float = 0.05
+    racing_margin: float = 0.001
+    racing_check: int = 0
     models: int = 10
     sizes: tuple[float, ...] = ()
     recover_epochs: int = 1
@@ -185,6 +197,7 @@ class Settings:
             ("doc_stride", 0),
             ("space_steps", 2),
             ("movement_epochs", 1),
+            ("racing_check", 0),
         ):
             if getattr(self, name) is not None and getattr(self, name) < least:
                 raise RunError(f"{name} must be at least {least}; got {getattr(self, name)}.")
@@ -194,6 +207,10 @@ class Settings:
             raise RunError(f"The space {self.space} is made from an importance: choose one, or another space.")
         if self.train_stages is not None and not self.epochs:
             raise RunError("train_stages trains the super-network, and epochs=0 leaves it untrained: drop one of them.")
+        if not 0 < self.racing_level < 0.5:
+            raise RunError(f"racing_level is a probability above 0 and below 0.5; got {self.racing_level}.")
+        if not 0 <= self.racing_margin < 1:
+            raise RunError(f"racing_margin is a difference of scores, from 0 to below 1; got {self.racing_margin}.")
         if not 0 <= self.min_size < 1:
             raise RunError(f"min_size is a share of the MACs, from 0 to below 1; got {self.min_size}.")
         for name, known in (

@@ -60,6 +60,10 @@ def compress(
     standalone: bool = False,
     hours: float | None = None,
     objectives: list[str] | None = None,
+    racing: bool = Settings.racing,
+    racing_level: float = Settings.racing_level,
+    racing_margin: float = Settings.racing_margin,
+    racing_check: int = Settings.racing_check,
     models: int = Settings.models,
     sizes: list[float] | None = None,
     recover_epochs: int = Settings.recover_epochs,
@@ -149,6 +153,11 @@ def compress(
         hours: Wall-clock time of a standalone search; it ends with this or EVALUATIONS, whichever comes first.
         objectives: What the front is made of: score and one or more of macs, parameters, latency; score and macs if
             not given.
+        racing: In the search, give up sub-networks once they are seen, on part of the rows, to be beaten by a cheaper
+            one.
+        racing_level: Probability, at most, that a sub-network is given up wrongly.
+        racing_margin: Give up those too that are not better than the cheaper one by more than this.
+        racing_check: So many of those given up are evaluated in full afterwards, to count the mistakes.
         models: Models of the front to write, spread along it.
         sizes: Shares of the multiply-accumulates at which models are written, instead of spread ones, such as 0.5 0.25.
         recover_epochs: Epochs of training each of them further, distilled from the teacher; 0 writes them as found.

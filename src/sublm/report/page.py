@@ -24,6 +24,7 @@ from sublm.report.text import (
     three_digits,
     times_text,
 )
+from sublm.search.racing import in_words
 
 AUTO_CLASSES = {"multiple_choice": "AutoModelForMultipleChoice", "span": "AutoModelForQuestionAnswering"}
 """Kind of task -> transformers class that loads its model; all others are sequence classification."""
@@ -275,6 +276,8 @@ def measuring(front: Mapping[str, Any]) -> list[str]:
         alone = (front.get("settings") or {}).get("standalone")
         whose = "each trained alone" if alone else "made with the super-network’s shared weights"
         text[-1] += f" The faint points in the picture are those comparisons, {whose}, before any recovery."
+    if front.get("racing"):
+        text.append(in_words(front["racing"]))
     if latency:
         length, batch = latency.get("length"), latency.get("batch", 1)
         texts = f"texts of {length} tokens" if isinstance(length, int) else "the lengths of the task’s own texts"

@@ -89,14 +89,14 @@ def choose_sizes(evaluations: list[Evaluation], whole: float, sizes: tuple[float
     one gains more in the recovery. Where none is near, the largest below is taken.
 
     Args:
-        evaluations: All evaluations.
+        evaluations: All evaluations; those given up early are passed over.
         whole: The largest's MACs.
         sizes: Shares.
 
     Raises:
         TargetError: If no evaluated sub-network is that small.
     """
-    scored = [e for e in evaluations if math.isfinite(e.score)]
+    scored = [e for e in evaluations if math.isfinite(e.score) and not e.dropped]
     chosen: dict[str, Evaluation] = {}
     for size in sizes:
         limit = size * whole * TOLERANCE

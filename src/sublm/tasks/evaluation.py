@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,39 +38,51 @@ def predict(model: PreTrainedModel, encoded: Encoded, *, precision: str = "fp32"
     Raises:
         DataError: There are no rows, or no such precision.
     """
+    if not len(encoded):
+        raise DataError("there are no rows to predict.")
+    device = next(model.parameters()).device
+    pad_token_id = getattr(model.config, "pad_token_id", None) or 0
+    logits: np.ndarray | None = None
+    with inference(model, precision):
+        for batch in evaluation_batches(encoded, tokens=tokens, pad_token_id=pad_token_id):
+            rows = batch.pop("index").numpy()
+            batch.pop("labels")
+            outputs = model(**{name: tensor.to(device) for name, tensor in batch.items()})
+            part = logits_of(outputs).float().cpu().numpy()
+            if part.ndim == 3:  # a number per token: the batches differ in width
+                if logits is None:
+                    logits = np.full((len(encoded), int(encoded.lengths.max()), 2), -np.inf, dtype=np.float32)
+                part[batch["attention_mask"].numpy() == 0] = -np.inf
+                logits[rows, : part.shape[1]] = part
+                continue
+            if logits is None:
+                logits = np.empty((len(encoded), *part.shape[1:]), dtype=np.float32)
+            logits[rows] = part
+    assert logits is not None
+    return logits
+
+
+@contextmanager
+def inference(model: PreTrainedModel, precision: str) -> Iterator[None]:
+    """Inside, the model runs without dropout or gradients and in a precision; its training modes are put back.
+
+    Raises:
+        DataError: There is no such precision.
+    """
     import torch
 
     if precision not in PRECISIONS:
         raise DataError(f"precision={precision!r} is not known; choose one of {', '.join(PRECISIONS)}.")
-    if not len(encoded):
-        raise DataError("there are no rows to predict.")
     kind = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     device = next(model.parameters()).device
-    pad_token_id = getattr(model.config, "pad_token_id", None) or 0
     modes = [(module, module.training) for module in model.modules()]
-    logits: np.ndarray | None = None
     model.eval()
     try:
         with torch.inference_mode(), torch.autocast(device.type, dtype=kind, enabled=kind is not None):
-            for batch in evaluation_batches(encoded, tokens=tokens, pad_token_id=pad_token_id):
-                rows = batch.pop("index").numpy()
-                batch.pop("labels")
-                outputs = model(**{name: tensor.to(device) for name, tensor in batch.items()})
-                part = logits_of(outputs).float().cpu().numpy()
-                if part.ndim == 3:  # a number per token: the batches differ in width
-                    if logits is None:
-                        logits = np.full((len(encoded), int(encoded.lengths.max()), 2), -np.inf, dtype=np.float32)
-                    part[batch["attention_mask"].numpy() == 0] = -np.inf
-                    logits[rows, : part.shape[1]] = part
-                    continue
-                if logits is None:
-                    logits = np.empty((len(encoded), *part.shape[1:]), dtype=np.float32)
-                logits[rows] = part
+            yield
     finally:
         for module, mode in modes:
             module.training = mode
-    assert logits is not None
-    return logits
 
 
 def evaluate(

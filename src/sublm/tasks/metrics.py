@@ -114,8 +114,13 @@ def compute_metrics(logits: np.ndarray, labels: np.ndarray, task: Task) -> dict[
         raise DataError(f"{task.name} names the metric {unknown[0]!r}; SubLM has {', '.join(METRICS)}.")
     if not np.isfinite(logits).all():
         return dict.fromkeys(task.metrics, float("nan"))
-    predictions = logits.reshape(len(logits)) if task.kind == "regression" else logits.argmax(-1)
+    predictions = predictions_of(logits, task)
     return {name: METRICS[name].score(predictions, labels) for name in task.metrics}
+
+
+def predictions_of(logits: np.ndarray, task: Task) -> np.ndarray:
+    """What a model says, [N]: numbers for regression, else the number of the class or choice."""
+    return logits.reshape(len(logits)) if task.kind == "regression" else logits.argmax(-1)
 
 
 def _is_constant(values: np.ndarray) -> bool:
