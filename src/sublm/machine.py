@@ -14,7 +14,7 @@ from typing import Any
 
 from sublm.version import __version__
 
-LIBRARIES = ("torch", "transformers", "accelerate", "optuna", "numpy", "onnxruntime")
+LIBRARIES = ("torch", "transformers", "accelerate", "optuna", "numpy", "onnxruntime", "openvino")
 
 
 def describe_machine() -> dict[str, Any]:

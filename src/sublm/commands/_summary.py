@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,22 +86,47 @@ class PlanSummary(dict[str, Any]):
 
 
 class LatencySummary(dict[str, Any]):
-    """Measured latencies by the name of the model, shown as a table, the quickest first."""
+    """A table of latencies as `sublm.costs.latency_table` makes it, the quickest of every workload first."""
 
     def __rich__(self) -> RenderableType:
-        """The table."""
+        """The table: of the conditions, only those that differ have a column."""
         from rich.box import SIMPLE_HEAD
+        from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
+        rows = self["measurements"]
+        names = ("length", "batch", "runtime", "precision", "threads")
+        varied = [name for name in names if len({str(row[name]) for row in rows}) > 1]
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
         table.add_column("model", overflow="fold")
+        for name in varied:
+            table.add_column(name, justify="left" if name in ("runtime", "precision") else "right")
         for name in ("minimum", "median", "spread", "speed-up"):
             table.add_column(name, justify="right")
-        slowest = max(entry["minimum"] for entry in self.values())
-        for model, entry in sorted(self.items(), key=lambda item: item[1]["minimum"]):
-            times = (f"{entry[name]:.2f} ms" for name in ("minimum", "median", "spread"))
-            table.add_row(model, *times, f"{slowest / entry['minimum']:.2f}x")
-        return table
+        short = _short_names([row["model"] for row in rows])
+        # Only what reads the same texts can be compared.
+        slowest: dict[str, float] = {}
+        for row in rows:
+            work = f"{row['length']} {row['batch']}"
+            slowest[work] = max(slowest.get(work, 0.0), row["minimum"])
+        order = {name: list(dict.fromkeys(str(row[name]) for row in rows)) for name in ("length", "batch")}
+        for row in sorted(rows, key=lambda r: (*(order[n].index(str(r[n])) for n in order), r["minimum"])):
+            times = (f"{row[name]:.2f} ms" for name in ("minimum", "median", "spread"))
+            speed_up = slowest[f"{row['length']} {row['batch']}"] / row["minimum"]
+            table.add_row(short[row["model"]], *(str(row[name]) for name in varied), *times, f"{speed_up:.2f}x")
+        same = ", ".join(f"{name} {rows[0][name]}" for name in names if name not in varied) if rows else ""
+        machine = self["machine"]
+        foot = [f"{same}; " if same else "", f"{machine['processor']}, {machine['cores']} cores"]
+        versions = [f"{name} {machine[name]}" for name in ("torch", "onnxruntime", "openvino") if name in machine]
+        return Group(table, Text("".join(foot) + f"; {', '.join(versions)}"), *map(Text, self["left_out"]))
+
+
+def _short_names(paths: Sequence[str]) -> dict[str, str]:
+    """Paths without the folders that all of them lie in."""
+    names = list(dict.fromkeys(paths))
+    common = os.path.commonpath([os.path.dirname(name) for name in names]) if len(names) > 1 else ""
+    return {name: os.path.relpath(name, common) if common else os.path.basename(name) or name for name in names}
 
 
 def show_count(number: float) -> str:

@@ -1,19 +1,27 @@
 """Costs of sub-networks: parameters, MACs, latency measurement, latency prediction."""
 
 from sublm.costs.closed_form import CostModel, cost_model
-from sublm.costs.latency import Latency, measure_latency
+from sublm.costs.conditions import RUNTIMES, Conditions, grid
+from sublm.costs.latency import Job, Latency, measure_jobs, measure_latency
 from sublm.costs.lengths import representative_lengths
 from sublm.costs.macs import macs
 from sublm.costs.parameters import parameters
 from sublm.costs.prediction import LatencyPredictor, fit_latency
+from sublm.costs.table import latency_table
 
 __all__ = [
+    "RUNTIMES",
+    "Conditions",
     "CostModel",
+    "Job",
     "Latency",
     "LatencyPredictor",
     "cost_model",
     "fit_latency",
+    "grid",
+    "latency_table",
     "macs",
+    "measure_jobs",
     "measure_latency",
     "parameters",
     "representative_lengths",
