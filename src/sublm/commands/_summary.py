@@ -124,9 +124,9 @@ class LatencySummary(dict[str, Any]):
 
 def _short_names(paths: Sequence[str]) -> dict[str, str]:
     """Paths without the folders that all of them lie in."""
-    names = list(dict.fromkeys(paths))
-    common = os.path.commonpath([os.path.dirname(name) for name in names]) if len(names) > 1 else ""
-    return {name: os.path.relpath(name, common) if common else os.path.basename(name) or name for name in names}
+    whole = {name: os.path.abspath(name) for name in paths}
+    common = os.path.commonpath([os.path.dirname(name) for name in whole.values()]) if whole else ""
+    return {name: os.path.relpath(path, common) for name, path in whole.items()}
 
 
 def show_count(number: float) -> str:
