@@ -1,4 +1,4 @@
-"""Costs of sub-networks: parameters, MACs, latency measurement, latency prediction."""
+"""Costs of sub-networks: parameters, MACs, memory, latency measurement, latency prediction."""
 
 from sublm.costs.closed_form import CostModel, cost_model
 from sublm.costs.conditions import RUNTIMES, Conditions, grid
@@ -6,6 +6,7 @@ from sublm.costs.counts import Counts
 from sublm.costs.latency import Job, Latency, measure_jobs, measure_latency
 from sublm.costs.lengths import representative_lengths
 from sublm.costs.macs import macs
+from sublm.costs.memory import memory
 from sublm.costs.parameters import parameters
 from sublm.costs.prediction import LatencyPredictor, fit_latency, fit_times
 from sublm.costs.table import latency_table
@@ -26,6 +27,7 @@ __all__ = [
     "macs",
     "measure_jobs",
     "measure_latency",
+    "memory",
     "parameters",
     "representative_lengths",
 ]
