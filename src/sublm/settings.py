@@ -13,12 +13,15 @@ NOT_DECIDING = (
     "baseline_sizes",
     "baselines",
     "evaluations",
+    "force",
     "models",
     "objectives",
     "onnx",
+    "predictor",
     "recover_epochs",
     "refit",
     "runtime",
+    "runtime_precision",
     "sampler",
     "sizes",
     "target",
@@ -74,8 +77,11 @@ class Settings:
         baselines: What to compare with.
         baseline_sizes: Shares of the MACs at which baselines are trained.
         onnx: Write each model as ONNX too.
-        runtime: What latency is measured on: "torch" or "onnx".
+        runtime: What the models will run in, and latency is measured in: "torch", "onnx" or "openvino".
+        runtime_precision: In what precision: "fp32", "bf16" (torch, openvino) or "int8" (onnx).
         threads: Threads of one forward pass when latency is measured.
+        predictor: A file with a fitted latency predictor; None fits one if latency is asked for.
+        force: Use a latency predictor though it was fitted on another device.
         seed: Of everything drawn at random.
     """
 
@@ -122,7 +128,10 @@ class Settings:
     baseline_sizes: tuple[float, ...] = (0.5, 0.25, 0.1)
     onnx: bool = False
     runtime: str = "torch"
+    runtime_precision: str = "fp32"
     threads: int = 1
+    predictor: str | None = None
+    force: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -152,7 +161,8 @@ class Settings:
             raise RunError(f"min_size is a share of the MACs, from 0 to below 1; got {self.min_size}.")
         for name, known in (
             ("sampling", ("stratified", "uniform")),
-            ("runtime", ("torch", "onnx")),
+            ("runtime", ("torch", "onnx", "openvino")),
+            ("runtime_precision", ("fp32", "bf16", "int8")),
             ("schedule", ("linear", "cosine")),
             ("precision", ("auto", "fp32", "bf16", "fp16")),
         ):
@@ -166,10 +176,10 @@ class Settings:
         if unknown:
             raise RunError(f"baselines: {unknown} not known; choose from {', '.join(BASELINES)}.")
         if "score" not in self.objectives or len(self.objectives) < 2:
-            raise RunError("objectives must be score and at least one cost: macs, parameters or latency.")
-        wrong = [name for name in self.objectives if name not in ("score", "macs", "parameters", "latency")]
+            raise RunError("objectives must be score and at least one cost: macs, parameters, latency or memory.")
+        wrong = [name for name in self.objectives if name not in ("score", "macs", "parameters", "latency", "memory")]
         if wrong:
-            raise RunError(f"objectives: {wrong} not known; choose from score, macs, parameters, latency.")
+            raise RunError(f"objectives: {wrong} not known; choose from score, macs, parameters, latency, memory.")
         if self.refit and not self.recover_epochs:
             raise RunError("refit trains the chosen models on all rows, so recover_epochs must be at least 1.")
 

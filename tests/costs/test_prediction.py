@@ -195,9 +195,7 @@ SHAPE_WIDEST = {"heads": 12, "neurons": 1536, "weights": 10_000_000}
 def random_counts(number, seed=0, layers=6):
     rng = np.random.default_rng(seed)
     size = (number, layers)
-    return Counts(
-        rng.integers(0, 13, size), rng.integers(0, 1537, size), np.full(number, 384), np.full(number, 32)
-    )
+    return Counts(rng.integers(0, 13, size), rng.integers(0, 1537, size), np.full(number, 384), np.full(number, 32))
 
 
 def test_counts_are_those_of_the_subnets():

@@ -54,8 +54,11 @@ def compress(
     baselines: list[str] | None = None,
     baseline_sizes: list[float] | None = None,
     onnx: bool = False,
-    runtime: Literal["torch", "onnx"] = "torch",
+    runtime: Literal["torch", "onnx", "openvino"] = "torch",
+    runtime_precision: Literal["fp32", "bf16", "int8"] = "fp32",
     threads: int = Settings.threads,
+    predictor: str | None = None,
+    force: bool = False,
     seed: int = Settings.seed,
     dry_run: bool = False,
     overwrite: bool = False,
@@ -72,8 +75,8 @@ def compress(
         model: A transformers encoder: a folder, or a name on the Hugging Face hub.
         task: A task by name (cola, mnli, mrpc, qnli, qqp, rte, sst2, stsb, wnli, imdb, swag, stdlib-docs), or a CSV,
             JSON-lines or parquet file, or a folder with one file per split.
-        target: What the chosen model must meet, such as 'latency<=8ms', 'macs<=25%', 'parameters<=10M'. Several must
-            all be met.
+        target: What the chosen model must meet, such as 'latency<=8ms', 'speedup>=4x', 'macs<=25%', 'parameters<=10M',
+            'memory<=60MB'. Several must all be met.
         out: The run directory; runs/TASK if not given.
         recipe: Start from the settings of a published system: plm-nas. What is typed wins.
         data: A folder that holds the named task, instead of the hub.
@@ -111,8 +114,8 @@ def compress(
         precision: Of training and of evaluation in the search; auto takes bf16 where the machine gains from it.
         sampler: How the search proposes: random, nsga2 or local_search.
         evaluations: Sub-networks to evaluate.
-        objectives: What the front is made of: score and one or more of macs, parameters, latency; score and macs if
-            not given.
+        objectives: What the front is made of: score and one or more of macs, parameters, latency, memory; score and
+            macs if not given.
         models: Models of the front to write, spread along it.
         sizes: Shares of the multiply-accumulates at which models are written, instead of spread ones, such as 0.5 0.25.
         recover_epochs: Epochs of training each of them further, distilled from the teacher; 0 writes them as found.
@@ -122,8 +125,11 @@ def compress(
         baseline_sizes: Shares of the multiply-accumulates at which baselines are trained; 0.5, 0.25 and 0.1 if not
             given.
         onnx: Write each model as ONNX too.
-        runtime: What latency is measured on.
+        runtime: What the models will run in, and latency is measured in.
+        runtime_precision: In what precision: bf16 in torch and openvino, int8 in onnx.
         threads: Threads used when latency is measured.
+        predictor: A latency.json of another run, to be used instead of measuring sub-networks anew.
+        force: Use a latency predictor though it was fitted on another device.
         seed: Of everything drawn at random.
         dry_run: Check everything, show the plan and what it costs, and stop.
         overwrite: Use the run directory though it holds a run with other settings; stages that the change does not

@@ -159,6 +159,8 @@ def search(
     sampler: str | None = None,
     evaluations: int | None = None,
     objectives: list[str] | None = None,
+    predictor: str | None = None,
+    force: bool | None = None,
     overwrite: bool = False,
     quiet: bool = False,
     json: bool = False,
@@ -169,10 +171,12 @@ def search(
 
     Args:
         run: The run directory.
-        target: What the chosen model must meet, such as 'latency<=8ms', 'macs<=25%', 'parameters<=10M'.
+        target: What the chosen model must meet, such as 'latency<=8ms', 'speedup>=4x', 'macs<=25%', 'memory<=60MB'.
         sampler: How the search proposes: random, nsga2 or local_search.
         evaluations: Sub-networks to evaluate.
-        objectives: What the front is made of: score and one or more of macs, parameters, latency.
+        objectives: What the front is made of: score and one or more of macs, parameters, latency, memory.
+        predictor: A latency.json of another run, to be used instead of measuring sub-networks anew.
+        force: Use a latency predictor though it was fitted on another device.
         overwrite: Change the settings of the run.
         quiet: Show nothing but errors.
         json: Print the result as JSON on standard output, and nothing else there.

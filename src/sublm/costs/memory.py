@@ -16,9 +16,7 @@ BYTES: Mapping[str, tuple[int, int]] = {"fp32": (4, 4), "bf16": (2, 2), "int8": 
 """Precision -> bytes of a weight and of an activation; in dynamic int8, activations are stored in fp32."""
 
 
-def memory(
-    supernet: SuperNet, subnet: Subnet, *, length: int = 128, batch: int = 1, precision: str = "fp32"
-) -> float:
+def memory(supernet: SuperNet, subnet: Subnet, *, length: int = 128, batch: int = 1, precision: str = "fp32") -> float:
     """Bytes of the parameters, embeddings included, and of the activations of one forward pass at its peak.
 
     Not counted is what a process needs before it loads any model: Python, torch and their libraries.

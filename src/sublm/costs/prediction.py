@@ -85,15 +85,22 @@ class LatencyPredictor:
         high = math.ceil((self.points + 1) * (1 + level) / 2)
         return self.ratios[max(0, low - 1)], self.ratios[min(self.points, high) - 1]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+    def summary(self) -> dict[str, Any]:
+        """How good it is, as plain data: held-out error, rank correlation, intervals as factors of a prediction."""
         return {
-            "model": self.model.to_dict(),
             "error": self.error,
             "tau": self.tau,
             "intervals": {str(level): list(self.factors(level)) for level in (0.5, 0.9, 0.95)},
-            "ratios": list(self.ratios),
             "points": self.points,
+            "kind": self.model.kind,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            **self.summary(),
+            "model": self.model.to_dict(),
+            "ratios": list(self.ratios),
             "statistic": self.statistic,
             "conditions": dict(self.conditions),
             "machine": dict(self.machine),

@@ -2,6 +2,7 @@
 
 from sublm.search.constraints import Constraint, check_constraints, parse_target, parse_targets
 from sublm.search.evaluation import Evaluation
+from sublm.search.finalists import Finalists, keep_promise, ratio_near
 from sublm.search.samplers import SAMPLERS, Sampler
 from sublm.search.search import SearchResult, search
 from sublm.search.study import Study, Trial
@@ -10,12 +11,15 @@ __all__ = [
     "SAMPLERS",
     "Constraint",
     "Evaluation",
+    "Finalists",
     "Sampler",
     "SearchResult",
     "Study",
     "Trial",
     "check_constraints",
+    "keep_promise",
     "parse_target",
     "parse_targets",
+    "ratio_near",
     "search",
 ]
