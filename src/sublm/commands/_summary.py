@@ -122,6 +122,47 @@ class LatencySummary(dict[str, Any]):
         return Group(table, Text("".join(foot) + f"; {', '.join(versions)}"), *map(Text, self["left_out"]))
 
 
+class ExplainSummary(dict[str, Any]):
+    """Where the time of the original and of a model goes, as `sublm.stages.explain.explain` found it."""
+
+    def __rich__(self) -> RenderableType:
+        """Two tables, parts and padding, and what they say."""
+        from rich.box import SIMPLE_HEAD
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        whole, small = self["models"]["original"], self["models"][self["model"]]
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        table.add_column("part")
+        for name in ("original", "share", self["model"], "share", "speed-up"):
+            table.add_column(name, justify="right")
+        titles = {"ffn": "FFN", "overhead": "fixed cost of a call", "together": "running together"}
+        for part, before in whole["parts"].items():
+            after = small["parts"][part]
+            entries = (
+                f"{before['ms']:.2f} ms",
+                f"{before['share']:.0%}",
+                f"{after['ms']:.2f} ms",
+                f"{after['share']:.0%}",
+            )
+            faster = f"{before['ms'] / after['ms']:.2f}x" if part != "together" and after["ms"] > 0.005 else ""
+            table.add_row(titles.get(part, part), *entries, faster)
+        times = (whole["latency_ms"], small["latency_ms"])
+        table.add_row("all", f"{times[0]:.2f} ms", "", f"{times[1]:.2f} ms", "", f"{times[0] / times[1]:.2f}x")
+        padding = Table(box=SIMPLE_HEAD, pad_edge=False)
+        padding.add_column(f"batches of {self['batch']}")
+        for name in ("tokens per real one", "original", self["model"]):
+            padding.add_column(name, justify="right")
+        for policy, entry in self["padding"].items():
+            each = (f"{entry['ms_per_text'][name]:.2f} ms a text" for name in ("original", self["model"]))
+            padding.add_row(policy, f"{entry['computed']:.2f}", *each)
+        said = list(self["findings"])
+        if self["elsewhere"]:
+            said.append(f"The run was made on another device: {'; '.join(self['elsewhere'])}.")
+        return Group(table, padding, Text("\n".join(f"- {line}" for line in said)))
+
+
 def _short_names(paths: Sequence[str]) -> dict[str, str]:
     """Paths without the folders that all of them lie in."""
     whole = {name: os.path.abspath(name) for name in paths}

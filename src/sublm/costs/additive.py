@@ -7,6 +7,7 @@ section 3.2).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,7 +89,7 @@ def features(counts: Counts, form: str, widest: Mapping[str, int]) -> np.ndarray
 def _parts(amounts: np.ndarray, shares: Sequence[float], most: float) -> list[np.ndarray]:
     """Amounts cut at shares of the most there can be; the parts add up to the amounts."""
     ends = [0.0, *(share * most for share in shares), np.inf]
-    return [np.clip(amounts - low, 0, high - low) for low, high in zip(ends, ends[1:], strict=False)]
+    return [np.clip(amounts - low, 0, high - low) for low, high in itertools.pairwise(ends)]
 
 
 def weights_of(counts: Counts) -> np.ndarray:

@@ -121,7 +121,7 @@ def check_onnx(
     outputs = [entry.name for entry in session.get_outputs()]
     plain, worst = _copy(model), 0.0
     for texts, tokens in batches:
-        example = _batch(plain, names, (texts, 3, min(tokens, _longest(plain))), seed=seed)
+        example = _batch(plain, names, (texts, 3, min(tokens, longest_text(plain))), seed=seed)
         expected = _Positional(plain, names, example).outputs()
         if missing := set(outputs) - set(expected):
             raise ExportError(f"{path} gives {sorted(missing)}, the model {sorted(expected)}: another model's file?")
@@ -257,7 +257,7 @@ def _input_names(model: Any, tokenizer: Any) -> tuple[str, ...]:
     return tuple(name for name in _INPUTS if name in accepted and name not in unused)
 
 
-def _longest(model: Any) -> int:
+def longest_text(model: Any) -> int:
     """Tokens the model can read: RoBERTa starts its positions after the padding index."""
     table = next((m for n, m in model.named_modules() if n.endswith("position_embeddings")), None)
     if not isinstance(table, nn.Embedding):

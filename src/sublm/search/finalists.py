@@ -62,7 +62,9 @@ def keep_promise(
     predicted = {e.subnet.key: e.costs[cost] for e in evaluations}
     picked: list[Evaluation] = []
     for _ in range(rounds):
-        fitting = [e for e in evaluations if believed(e, cost, measured, ratio) * MARGIN <= limit]
+        expected = {e.subnet.key: believed(e, cost, measured, ratio) for e in evaluations}
+        fitting = [e for e in evaluations if expected[e.subnet.key] * MARGIN <= limit]
+        fitting = fitting or [e for e in evaluations if expected[e.subnet.key] <= limit]
         picked = pick(fitting) if fitting else []
         new = [e for e in picked if e.subnet.key not in measured]
         if not new:

@@ -103,9 +103,7 @@ def fit_predictor(work: Workspace, prepared: Prepared) -> LatencyPredictor | Non
             write_json(path, _given_predictor(Path(given), options, force=work.settings.force).to_dict())
     elif not stage.done:
         with work.doing(stage, f"Measuring the latency of {LATENCY_SAMPLES} sub-networks") as folder:
-            sampler = StratifiedSampler(prepared.space, cost_model(prepared.supernet).macs, bins=LATENCY_SAMPLES)
-            values = sampler.spread(LATENCY_SAMPLES, random.Random(work.settings.seed))
-            subnets = list(dict.fromkeys(prepared.space.decode(value) for value in values))
+            subnets = _sample(prepared, LATENCY_SAMPLES, work.settings.seed)
             predictor = fit_latency(
                 prepared.supernet, subnets, prepare=deployer(work, folder), rounds=20, budget_s=90.0, **options
             )
@@ -183,6 +181,18 @@ def search_subnets(
     return Found(result.evaluations, result.front, constraints, predictor)
 
 
+def _sample(prepared: Prepared, number: int, seed: int) -> list[Subnet]:
+    """Sub-networks of the space, spread over the MACs; any others make up for what a small space lacks."""
+    rng, shape = random.Random(seed), prepared.supernet.shape
+    sampler = StratifiedSampler(prepared.space, cost_model(prepared.supernet).macs, bins=number)
+    found = dict.fromkeys(prepared.space.decode(values) for values in sampler.spread(number, rng))
+    for _ in range(number - len(found)):
+        heads = tuple(rng.randint(1, shape.heads) for _ in range(shape.layers))
+        neurons = tuple(rng.randint(1, shape.neurons) for _ in range(shape.layers))
+        found[Subnet(heads, neurons, shape.hidden, shape.head_size)] = None
+    return list(found)
+
+
 def deployer(work: Workspace, folder: Path) -> Callable[[Any], Any]:
     """Brings each model it is given into the form that the run deploys; files go into the folder."""
     numbers = itertools.count()
@@ -190,7 +200,9 @@ def deployer(work: Workspace, folder: Path) -> Callable[[Any], Any]:
     def deploy(model: Any) -> Any:
         scratch = folder / str(next(numbers))
         scratch.mkdir(parents=True, exist_ok=True)
-        return Deployment(model, scratch).form(work.settings.runtime, work.settings.runtime_precision)
+        return Deployment(model, scratch, tokenizer=work.tokenizer).form(
+            work.settings.runtime, work.settings.runtime_precision
+        )
 
     return deploy
 
