@@ -135,7 +135,7 @@ def test_a_promise_that_the_last_measurement_breaks_is_corrected_by_a_further_mo
     assert whole["promise"]["kept"]
     monkeypatch.setitem(SLOWER, "torch", 1.3)
     front = sublm.compress(**settings, out=tmp_path / "run")
-    assert [p["name"] for p in front["points"]][0] == first["name"]
+    assert front["points"][0]["name"] == first["name"]
     assert len(front["points"]) == 2
     assert front["chosen"] != first["name"]
     assert front["promise"]["kept"]

@@ -274,8 +274,9 @@ def measuring(front: Mapping[str, Any]) -> list[str]:
         runtime, precision = latency.get("runtime", "torch"), latency.get("precision", "fp32")
         threads = latency.get("threads")
         text.append(
-            f"Latency is the fastest of repeated, interleaved runs in {RUNTIMES.get(runtime, runtime)}, {precision}, at batch "
-            f"{batch} on {texts}, {threads} thread{'' if threads == 1 else 's'}; median and spread are in the tables."
+            f"Latency is the fastest of repeated, interleaved runs in {RUNTIMES.get(runtime, runtime)}, {precision}, "
+            f"at batch {batch} on {texts}, {threads} thread{'' if threads == 1 else 's'}; "
+            "median and spread are in the tables."
         )
     predictor = front.get("predictor") or {}
     if predictor.get("error") is not None:

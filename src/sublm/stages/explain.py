@@ -142,8 +142,8 @@ def findings(found: Mapping[str, Any]) -> list[str]:
     dearer = costs["padded to the maximum"] / costs[best]
     if dearer > 1.05:
         said.append(
-            f"Padding every text to {found['maximum']} tokens computes {worst['computed']:.1f} tokens for each real one "
-            f"and takes {dearer:.1f}x the time of the best habit here, {best} ({costs[best]:.2f} ms a text)."
+            f"Padding every text to {found['maximum']} tokens computes {worst['computed']:.1f} tokens for each real "
+            f"one and takes {dearer:.1f}x the time of the best habit here, {best} ({costs[best]:.2f} ms a text)."
         )
     return said
 
