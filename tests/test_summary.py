@@ -93,6 +93,12 @@ def test_only_what_reads_the_same_texts_is_compared_and_what_differs_has_a_colum
     assert lines[-1] == "onnx has no bf16; it has fp32, int8."
 
 
+def test_a_busy_machine_is_told_of():
+    lines = shown(latencies(measured("a", 8.0, interrupted=0.2), measured("b", 4.0, interrupted=0.9)))
+    assert any("interrupted up to 90% of the passes" in line for line in lines)
+    assert not any("interrupted" in line for line in shown(latencies(measured("a", 8.0, interrupted=0.2))))
+
+
 @pytest.mark.parametrize(("number", "text"), [(999, "999"), (22_713_985, "22.7M"), (1.36e9, "1.36G"), (5000, "5k")])
 def test_counts(number, text):
     assert show_count(number) == text

@@ -100,10 +100,33 @@ def test_all_jobs_take_turns_each_with_its_own_threads():
 def test_the_minimum_is_taken_per_length(monkeypatch):
     # pass by pass, in nanoseconds: the short text is disturbed in one round, the long one in the other
     clock = iter(np.cumsum([0, 9, 0, 5, 0, 2, 0, 9]) * 1_000_000)
-    monkeypatch.setattr("sublm.costs.latency.time.perf_counter_ns", lambda: int(next(clock)))
+    clocks = {"now": 0}
+
+    def tick():
+        clocks["now"] = int(next(clock))
+        return clocks["now"]
+
+    monkeypatch.setattr("sublm.costs.latency.time.perf_counter_ns", tick)
+    monkeypatch.setattr("sublm.costs.latency.time.process_time_ns", lambda: clocks["now"])
     found = measure_latency({"a": lambda inputs: None}, length=[3, 8], rounds=2, warmup=0)["a"]
     assert found.minimum == pytest.approx((2 + 5) / 2)
     assert found.median == pytest.approx(((9 + 5) / 2 + (2 + 9) / 2) / 2)
+
+
+@pytest.mark.parametrize(("threads", "expected", "share"), [(1, (3 + 4) / 2, 0.75), (2, (6 + 4) / 2, 0.0)])
+def test_passes_that_others_interrupted_do_not_count(threads, expected, share, monkeypatch):
+    """The short text is interrupted in both rounds, the long one in the second; with more threads nobody can tell."""
+    passes = [(6, 3), (4, 4), (9, 5), (5, 3)]
+    walls, works = [0], [0]
+    for wall, work in passes:
+        walls += [walls[-1] + wall, walls[-1] + wall]
+        works += [works[-1] + work, works[-1] + work]
+    wall_clock, work_clock = iter(np.array(walls) * 1_000_000), iter(np.array(works) * 1_000_000)
+    monkeypatch.setattr("sublm.costs.latency.time.perf_counter_ns", lambda: int(next(wall_clock)))
+    monkeypatch.setattr("sublm.costs.latency.time.process_time_ns", lambda: int(next(work_clock)))
+    found = measure_latency({"a": lambda inputs: None}, length=[3, 8], rounds=2, warmup=0, threads=threads)["a"]
+    assert found.minimum == pytest.approx(expected)
+    assert found.interrupted == share
 
 
 def test_the_table_names_the_model_the_conditions_and_the_machine(model, folder):

@@ -74,9 +74,7 @@ def by_the_token(jobs, **options):
 
 def test_breakdown_of_a_known_model():
     forms = {name: {what: what for what in halves_off(Subnet((1,), (1,), 8, 2))} for name in ("original", "small")}
-    found = measure_breakdown(
-        forms, Conditions(length=(10, 30)), [10, 30], batch=2, maximum=40, measure=by_the_token
-    )
+    found = measure_breakdown(forms, Conditions(length=(10, 30)), [10, 30], batch=2, maximum=40, measure=by_the_token)
     parts = found["models"]["small"]["parts"]
     assert parts["attention"]["ms"] == pytest.approx(20)
     assert parts["ffn"]["share"] == pytest.approx(20 / 43)

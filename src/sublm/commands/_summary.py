@@ -119,7 +119,14 @@ class LatencySummary(dict[str, Any]):
         machine = self["machine"]
         foot = [f"{same}; " if same else "", f"{machine['processor']}, {machine['cores']} cores"]
         versions = [f"{name} {machine[name]}" for name in ("torch", "onnxruntime", "openvino") if name in machine]
-        return Group(table, Text("".join(foot) + f"; {', '.join(versions)}"), *map(Text, self["left_out"]))
+        said = list(self["left_out"])
+        interrupted = max((row.get("interrupted", 0.0) for row in rows), default=0.0)
+        if interrupted > 0.5:
+            said.append(
+                f"Other processes interrupted up to {interrupted:.0%} of the passes: the medians are those of a busy "
+                "machine, the minima are processor time."
+            )
+        return Group(table, Text("".join(foot) + f"; {', '.join(versions)}"), *map(Text, said))
 
 
 class ExplainSummary(dict[str, Any]):

@@ -27,7 +27,7 @@ _ROUNDS = 8  # of re-weighting
 
 def feature_names(form: str) -> tuple[str, ...]:
     """Names of the features of a form, in order."""
-    names = (
+    names: tuple[str, ...] = (
         "constant",
         "hidden",
         "attention halves",

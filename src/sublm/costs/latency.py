@@ -18,7 +18,11 @@ from sublm.costs.lengths import representative_lengths
 from sublm.costs.runtimes import Candidate, Ready, make_ready
 from sublm.errors import LatencyError
 
+Passes = list[tuple[float, float]]
+"""Of every input, the milliseconds that went by and those that the processor worked."""
+
 _MIN_ROUNDS = 3  # below that neither a median nor a spread means anything
+_UNINTERRUPTED = 0.97  # a pass that had the core for less of its time than this was interrupted
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class Latency:
 
     Attributes:
         minimum: The least disturbed pass, of several lengths the mean of each one's: what to compare by on a busy
-            machine, where no whole round goes undisturbed.
+            machine, where no whole round goes undisturbed. Where other processes interrupted every single pass, it is
+            the least processor time that one took (one thread on the CPU only).
         median: The middle round.
         mean: The mean round.
         spread: The interquartile range.
@@ -38,6 +43,7 @@ class Latency:
         length: Tokens, or the lengths over which each round takes the mean.
         batch: Sequences in one forward pass.
         device: Device of the model, such as "cpu".
+        interrupted: Share of the passes during which other processes had the core (one thread on the CPU only).
     """
 
     minimum: float
@@ -51,6 +57,7 @@ class Latency:
     length: int | tuple[int, ...]
     batch: int
     device: str = "cpu"
+    interrupted: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -165,7 +172,7 @@ def measure_jobs(
             length = job.conditions.length
             lengths = representative_lengths([length] if isinstance(length, int) else length, 10**6)
             runs[name] = make_ready(name, job.model, job.conditions, lengths, seed, stack, copies)
-        recorded: dict[str, list[list[float]]] = {name: [] for name in runs}
+        recorded: dict[str, list[Passes]] = {name: [] for name in runs}
         order = list(runs)
         started = time.perf_counter()
         for number in range(-warmup, rounds):
@@ -181,8 +188,8 @@ def measure_jobs(
     return {name: _summary(times, jobs[name].conditions, runs[name].device) for name, times in recorded.items()}
 
 
-def _one_turn(name: str, ready: Ready) -> list[float]:
-    """Milliseconds of a forward pass over each input.
+def _one_turn(name: str, ready: Ready) -> Passes:
+    """Milliseconds of a forward pass over each input, by the clock and of the processor.
 
     An untimed pass comes first: it brings the weights back into the caches, where they are when a model runs alone.
     Without it, small models measure up to 10 % slower than they run when deployed, as candidates evict each other.
@@ -193,9 +200,10 @@ def _one_turn(name: str, ready: Ready) -> list[float]:
         ready.run(ready.inputs[0])
         elapsed = []
         for inputs in ready.inputs:
-            started = time.perf_counter_ns()
+            busy, started = time.process_time_ns(), time.perf_counter_ns()
             ready.run(inputs)
-            elapsed.append((time.perf_counter_ns() - started) / 1e6)
+            ended = time.perf_counter_ns()
+            elapsed.append(((ended - started) / 1e6, (time.process_time_ns() - busy) / 1e6))
         return elapsed
     except Exception as error:
         raise LatencyError(
@@ -204,12 +212,15 @@ def _one_turn(name: str, ready: Ready) -> list[float]:
         ) from error
 
 
-def _summary(times: list[list[float]], conditions: Conditions, device: str) -> Latency:
-    passes = np.array(times)  # [rounds, lengths]
+def _summary(times: list[Passes], conditions: Conditions, device: str) -> Latency:
+    passes, busy = np.moveaxis(np.array(times), 2, 0)  # [rounds, lengths] each
     rounds = passes.mean(axis=1)
+    alone = conditions.threads == 1 and device == "cpu"  # else processor time says nothing about latency
+    interrupted = busy < _UNINTERRUPTED * passes if alone else np.zeros_like(passes, dtype=bool)
+    least = np.where(interrupted.all(axis=0), busy.min(axis=0), np.where(interrupted, np.inf, passes).min(axis=0))
     low, median, high = (float(q) for q in np.percentile(rounds, (25, 50, 75)))
     return Latency(
-        minimum=float(passes.min(axis=0).mean()),
+        minimum=float(least.mean()),
         median=median,
         mean=float(rounds.mean()),
         spread=high - low,
@@ -220,4 +231,5 @@ def _summary(times: list[list[float]], conditions: Conditions, device: str) -> L
         length=conditions.length,
         batch=conditions.batch,
         device=device,
+        interrupted=float(interrupted.mean()),
     )
