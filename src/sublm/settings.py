@@ -13,10 +13,12 @@ NOT_DECIDING = (
     "baseline_sizes",
     "baselines",
     "evaluations",
+    "force",
     "hours",
     "models",
     "objectives",
     "onnx",
+    "predictor",
     "racing",
     "racing_check",
     "racing_level",
@@ -25,6 +27,7 @@ NOT_DECIDING = (
     "recover_epochs",
     "refit",
     "runtime",
+    "runtime_precision",
     "sampler",
     "sizes",
     "standalone",
@@ -103,8 +106,11 @@ class Settings:
         baselines: What to compare with.
         baseline_sizes: Shares of the MACs at which baselines are trained.
         onnx: Write each model as ONNX too.
-        runtime: What latency is measured on: "torch" or "onnx".
+        runtime: What the models will run in, and latency is measured in: "torch", "onnx" or "openvino".
+        runtime_precision: In what precision: "fp32", "bf16" (torch, openvino) or "int8" (onnx).
         threads: Threads of one forward pass when latency is measured.
+        predictor: A file with a fitted latency predictor; None fits one if latency is asked for.
+        force: Use a latency predictor though it was fitted on another device.
         workers: Sub-networks evaluated at a time in the search; 1 evaluates in this process.
         ray: Address of a Ray cluster that evaluates them.
         storage: URL of a database through which several searches share their evaluations.
@@ -171,7 +177,10 @@ class Settings:
     baseline_sizes: tuple[float, ...] = (0.5, 0.25, 0.1)
     onnx: bool = False
     runtime: str = "torch"
+    runtime_precision: str = "fp32"
     threads: int = 1
+    predictor: str | None = None
+    force: bool = False
     workers: int = 1
     ray: str | None = None
     storage: str | None = None
@@ -216,7 +225,8 @@ class Settings:
         for name, known in (
             ("sampling", ("stratified", "uniform")),
             ("movement_reduction", ("sum", "mean", "max")),
-            ("runtime", ("torch", "onnx")),
+            ("runtime", ("torch", "onnx", "openvino")),
+            ("runtime_precision", ("fp32", "bf16", "int8")),
             ("schedule", ("linear", "cosine")),
             ("precision", ("auto", "fp32", "bf16", "fp16")),
         ):
@@ -232,10 +242,10 @@ class Settings:
         if unknown:
             raise RunError(f"baselines: {unknown} not known; choose from {', '.join(BASELINES)}.")
         if "score" not in self.objectives or len(self.objectives) < 2:
-            raise RunError("objectives must be score and at least one cost: macs, parameters or latency.")
-        wrong = [name for name in self.objectives if name not in ("score", "macs", "parameters", "latency")]
+            raise RunError("objectives must be score and at least one cost: macs, parameters, latency or memory.")
+        wrong = [name for name in self.objectives if name not in ("score", "macs", "parameters", "latency", "memory")]
         if wrong:
-            raise RunError(f"objectives: {wrong} not known; choose from score, macs, parameters, latency.")
+            raise RunError(f"objectives: {wrong} not known; choose from score, macs, parameters, latency, memory.")
         if self.hours is not None and not self.hours > 0:
             raise RunError(f"hours must be above 0; got {self.hours}.")
         if self.hours is not None and not self.standalone:

@@ -71,8 +71,11 @@ def compress(
     baselines: list[str] | None = None,
     baseline_sizes: list[float] | None = None,
     onnx: bool = False,
-    runtime: Literal["torch", "onnx"] = "torch",
+    runtime: Literal["torch", "onnx", "openvino"] = "torch",
+    runtime_precision: Literal["fp32", "bf16", "int8"] = "fp32",
     threads: int = Settings.threads,
+    predictor: str | None = None,
+    force: bool = False,
     workers: int = Settings.workers,
     ray: str | None = None,
     storage: str | None = None,
@@ -93,8 +96,8 @@ def compress(
         model: A transformers encoder: a folder, or a name on the Hugging Face hub.
         task: A task by name (cola, mnli, mrpc, qnli, qqp, rte, sst2, stsb, wnli, imdb, squad, squad_v2, swag,
             stdlib-docs), or a CSV, JSON or parquet file, or a folder with one file per split.
-        target: What the chosen model must meet, such as 'latency<=8ms', 'macs<=25%', 'parameters<=10M'. Several must
-            all be met.
+        target: What the chosen model must meet, such as 'latency<=8ms', 'speedup>=4x', 'macs<=25%', 'parameters<=10M',
+            'memory<=60MB'. Several must all be met.
         out: The run directory; runs/TASK if not given.
         recipe: Start from the settings of a published system: plm-nas, plm-nas-standalone. What is typed wins.
         data: A folder that holds the named task, instead of the hub.
@@ -151,8 +154,8 @@ def compress(
         standalone: Train every sub-network of the search alone, for EPOCHS, instead of a super-network. Takes far
             longer; moasha stops the poor ones early.
         hours: Wall-clock time of a standalone search; it ends with this or EVALUATIONS, whichever comes first.
-        objectives: What the front is made of: score and one or more of macs, parameters, latency; score and macs if
-            not given.
+        objectives: What the front is made of: score and one or more of macs, parameters, latency, memory; score and
+            macs if not given.
         racing: In the search, give up sub-networks once they are seen, on part of the rows, to be beaten by a cheaper
             one.
         racing_level: Probability, at most, that a sub-network is given up wrongly.
@@ -167,8 +170,11 @@ def compress(
         baseline_sizes: Shares of the multiply-accumulates at which baselines are trained; 0.5, 0.25 and 0.1 if not
             given.
         onnx: Write each model as ONNX too.
-        runtime: What latency is measured on.
+        runtime: What the models will run in, and latency is measured in.
+        runtime_precision: In what precision: bf16 in torch and openvino, int8 in onnx.
         threads: Threads used when latency is measured.
+        predictor: A latency.json of another run, to be used instead of measuring sub-networks anew.
+        force: Use a latency predictor though it was fitted on another device.
         workers: Sub-networks evaluated at a time in the search, each in a process; 1 evaluates in this one.
         ray: Address of a Ray cluster on which they are evaluated, such as 'auto' or HOST:6379.
         storage: Database through which several searches share their evaluations, such as postgresql://HOST/NAME.

@@ -29,7 +29,7 @@ from sublm.search.racing import in_words
 AUTO_CLASSES = {"multiple_choice": "AutoModelForMultipleChoice", "span": "AutoModelForQuestionAnswering"}
 """Kind of task -> transformers class that loads its model; all others are sequence classification."""
 
-RUNTIMES = {"torch": "PyTorch", "onnx": "ONNX Runtime"}
+RUNTIMES = {"torch": "PyTorch", "onnx": "ONNX Runtime", "openvino": "OpenVINO"}
 """Runtimes as people write them."""
 
 
@@ -281,20 +281,40 @@ def measuring(front: Mapping[str, Any]) -> list[str]:
     if latency:
         length, batch = latency.get("length"), latency.get("batch", 1)
         texts = f"texts of {length} tokens" if isinstance(length, int) else "the lengths of the task’s own texts"
-        runtime = latency.get("runtime", "torch")
+        runtime, precision = latency.get("runtime", "torch"), latency.get("precision", "fp32")
         threads = latency.get("threads")
         text.append(
-            f"Latency is the fastest of repeated, interleaved runs in {RUNTIMES.get(runtime, runtime)} at batch "
-            f"{batch} on {texts}, {threads} thread{'' if threads == 1 else 's'}; median and spread are in the tables."
+            f"Latency is the fastest of repeated, interleaved runs in {RUNTIMES.get(runtime, runtime)}, {precision}, "
+            f"at batch {batch} on {texts}, {threads} thread{'' if threads == 1 else 's'}; "
+            "median and spread are in the tables."
         )
-    error = (front.get("predictor") or {}).get("error")
-    if error is not None:
+    predictor = front.get("predictor") or {}
+    if predictor.get("error") is not None:
+        low, high = (predictor.get("intervals") or {}).get("0.9", (None, None))
+        between = "" if low is None else f", nine of ten between {100 * (low - 1):+.0f} and {100 * (high - 1):+.0f} %"
         text.append(
-            f"In the search, latency was predicted from measured sub-networks; held-out error {100 * error:.1f} %. "
-            "The models in the tables were measured themselves."
+            "In the search, latency was predicted from measured sub-networks; held-out error "
+            f"{100 * predictor['error']:.1f} %{between}. The models in the tables were measured themselves."
         )
+    if kept := front.get("promise"):
+        text.append(_promise_text(kept))
     text.append("MACs are multiply-accumulates of one text; parameters are those stored.")
     return [*text, *task.get("notes", ())]
+
+
+def _promise_text(promise: Mapping[str, Any]) -> str:
+    """What was promised on latency and what came of it."""
+    said = f"At most {milliseconds_text(promise['limit_ms'])} were asked for"
+    if promise.get("predicted_ms") is not None:
+        said += f"; the chosen model was predicted at {milliseconds_text(promise['predicted_ms'])}"
+        said += f" and measured at {milliseconds_text(promise.get('measured_ms'))}"
+    said += "." if promise["kept"] else ": the promise is broken."
+    if promise.get("finalists_broken"):
+        said += (
+            f" Of {promise['finalists_measured']} finalists that were measured, {promise['finalists_broken']} took "
+            "longer than predicted and asked for, and others were written instead."
+        )
+    return said
 
 
 def machine(front: Mapping[str, Any]) -> list[tuple[str, str]]:

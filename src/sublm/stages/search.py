@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from sublm.costs import LatencyPredictor, cost_model, fit_latency, representative_lengths
+from sublm.costs import LatencyPredictor, cost_model, fit_latency, memory, representative_lengths
+from sublm.errors import LatencyError
 from sublm.evaluation import Parts, SubnetEvaluator, compare_precisions, is_raceable
-from sublm.run import Stage, fingerprint, read_json, write_json
-from sublm.search import SAMPLERS, Constraint, Evaluation, check_constraints, pareto, parse_targets, search
+from sublm.export import Deployment
+from sublm.run import Stage, file_fingerprint, fingerprint, read_json, write_json
+from sublm.search import (
+    SAMPLERS,
+    Constraint,
+    Evaluation,
+    Finalists,
+    check_constraints,
+    pareto,
+    parse_targets,
+    search,
+)
 from sublm.search.racing import Racing, in_words, review, summarise
 from sublm.search.samplers import check_sampler
 from sublm.spaces import StratifiedSampler, Subnet
@@ -22,11 +34,13 @@ from sublm.stages.supernet import Prepared, family
 from sublm.stages.workspace import Workspace, plural
 from sublm.tasks import compute_metrics
 
-LATENCY_SAMPLES = 24
+LATENCY_SAMPLES = 40
 BUSY = 0.1
 """Held-out error of the latency predictor above which the user is warned."""
 CHECKED, CHECK_ROWS = 6, 100
 """Sub-networks, and rows at least, on which a precision is compared with fp32."""
+SAME_LENGTHS = 0.1
+"""By how much the mean lengths may differ of texts that a predictor was fitted on and is used for."""
 SEED_SHARES = (0.75, 0.5, 0.33, 0.25, 0.15, 0.1)
 
 
@@ -42,6 +56,7 @@ class Found:
         trained: Of a standalone search, where the front's own trained models are, one folder each by key.
         mark: What a standalone search was made from; empty for one that shares weights.
         racing: What giving up early saved, if it was done; see `sublm.search.racing.summarise`.
+        finalists: What measuring the chosen ones found, if a latency was promised.
     """
 
     evaluations: list[Evaluation]
@@ -51,6 +66,7 @@ class Found:
     trained: Path | None = None
     mark: str = ""
     racing: dict[str, Any] | None = None
+    finalists: Finalists | None = None
 
     @property
     def eligible(self) -> list[Evaluation]:
@@ -76,7 +92,14 @@ def latency_options(work: Workspace) -> dict[str, Any]:
     """How latency is measured in this run: the lengths are those of the task's own validation texts."""
     s = work.settings
     lengths = representative_lengths(work.encoded["validation"].lengths.tolist(), samples=8)
-    return {"runtime": s.runtime, "threads": s.threads, "length": lengths, "batch": 1, "seed": s.seed}
+    return {
+        "runtime": s.runtime,
+        "precision": s.runtime_precision,
+        "threads": s.threads,
+        "length": lengths,
+        "batch": 1,
+        "seed": s.seed,
+    }
 
 
 def costs_of(
@@ -84,7 +107,12 @@ def costs_of(
 ) -> dict[str, Callable[[Subnet], float]]:
     """Every cost by name."""
     model = cost_model(prepared.supernet)
-    costs: dict[str, Callable[[Subnet], float]] = {"macs": model.macs, "parameters": model.parameters}
+    longest, precision = int(work.encoded["validation"].lengths.max()), work.settings.runtime_precision
+    costs: dict[str, Callable[[Subnet], float]] = {
+        "macs": model.macs,
+        "parameters": model.parameters,
+        "memory": lambda subnet: memory(prepared.supernet, subnet, length=longest, precision=precision),
+    }
     if predictor is not None:
         costs["latency"] = predictor
     return costs
@@ -97,25 +125,30 @@ def fit_predictor(work: Workspace, prepared: Prepared) -> LatencyPredictor | Non
     """
     if not wants_latency(work):
         return None
-    options = latency_options(work)
-    inputs = options | {"samples": LATENCY_SAMPLES, "model": work.model_fingerprint, "space": work.settings.space}
+    options, given = latency_options(work), work.settings.predictor
+    inputs: dict[str, Any] = options | {"model": work.model_fingerprint}
+    if given is None:
+        inputs |= {"samples": LATENCY_SAMPLES, "space": work.settings.space}
+    else:
+        inputs["predictor"] = file_fingerprint(Path(given))
     stage = work.stage("latency", inputs, ["latency.json"])
     path = work.run.folder / "latency.json"
-    if not stage.done:
+    if not stage.done and given is not None:
+        with work.doing(stage, f"Taking the latency predictor {given}"):
+            write_json(path, _given_predictor(Path(given), options, force=work.settings.force).to_dict())
+    elif not stage.done:
         with work.doing(stage, f"Measuring the latency of {LATENCY_SAMPLES} sub-networks") as folder:
-            sampler = StratifiedSampler(prepared.space, cost_model(prepared.supernet).macs, bins=LATENCY_SAMPLES)
-            values = sampler.spread(LATENCY_SAMPLES, random.Random(work.settings.seed))
-            subnets = list(dict.fromkeys(prepared.space.decode(value) for value in values))
-            prepare = None
-            if work.settings.runtime == "onnx":
-                folder.mkdir(parents=True, exist_ok=True)
-                prepare = _onnx_writer(folder)
-            predictor = fit_latency(prepared.supernet, subnets, prepare=prepare, rounds=12, **options)
+            subnets = _sample(prepared, LATENCY_SAMPLES, work.settings.seed)
+            predictor = fit_latency(
+                prepared.supernet, subnets, prepare=deployer(work, folder), rounds=20, budget_s=90.0, **options
+            )
             stage.result |= {"error": predictor.error, "tau": predictor.tau}
             write_json(path, predictor.to_dict())
-    predictor = LatencyPredictor.from_dict(read_json(path))
+    predictor = LatencyPredictor.load(path, force=work.settings.force)
+    low, high = predictor.factors(0.9)
     work.progress.message(
-        f"Latency is predicted with a held-out error of {predictor.error:.1%} (tau {predictor.tau:.2f})"
+        f"Latency is predicted with a held-out error of {predictor.error:.1%} (tau {predictor.tau:.2f}); nine of ten "
+        f"measurements lie between {low - 1:+.0%} and {high - 1:+.0%}"
     )
     if predictor.error > BUSY:
         work.progress.warning(
@@ -294,17 +327,49 @@ def score_identity(work: Workspace, prepared: Prepared, predictor: LatencyPredic
     }
 
 
-def _onnx_writer(folder: Any) -> Callable[[Any], Any]:
-    """Writes each extracted model as ONNX and gives its path."""
-    from itertools import count
+def _sample(prepared: Prepared, number: int, seed: int) -> list[Subnet]:
+    """Sub-networks of the space, spread over the MACs; any others make up for what a small space lacks."""
+    rng, shape = random.Random(seed), prepared.supernet.shape
+    sampler = StratifiedSampler(prepared.space, cost_model(prepared.supernet).macs, bins=number)
+    found = dict.fromkeys(prepared.space.decode(values) for values in sampler.spread(number, rng))
+    for _ in range(number - len(found)):
+        heads = tuple(rng.randint(1, shape.heads) for _ in range(shape.layers))
+        neurons = tuple(rng.randint(1, shape.neurons) for _ in range(shape.layers))
+        found[Subnet(heads, neurons, shape.hidden, shape.head_size)] = None
+    return list(found)
 
-    from sublm.export import export_onnx
 
-    numbers = count()
+def deployer(work: Workspace, folder: Path) -> Callable[[Any], Any]:
+    """Brings each model it is given into the form that the run deploys; files go into the folder."""
+    numbers = itertools.count()
 
-    def write(model: Any) -> Any:
-        path = folder / f"{next(numbers)}.onnx"
-        export_onnx(model, path)
-        return path
+    def deploy(model: Any) -> Any:
+        scratch = folder / str(next(numbers))
+        scratch.mkdir(parents=True, exist_ok=True)
+        return Deployment(model, scratch, tokenizer=work.tokenizer).form(
+            work.settings.runtime, work.settings.runtime_precision
+        )
 
-    return write
+    return deploy
+
+
+def _given_predictor(path: Path, options: dict[str, Any], *, force: bool) -> LatencyPredictor:
+    """Reads a predictor and makes sure that it predicts what this run asks for."""
+    predictor = LatencyPredictor.load(path, force=force)
+    names = ("runtime", "precision", "threads", "batch")
+    differing = [
+        f"{name} {predictor.conditions.get(name)} there, {options[name]} here"
+        for name in names
+        if predictor.conditions.get(name) != options[name]
+    ]
+    means = [float(np.mean(lengths)) for lengths in (predictor.conditions.get("length", 0), options["length"])]
+    if abs(means[0] / means[1] - 1) > SAME_LENGTHS and not force:
+        differing.append(
+            f"texts of {means[0]:.0f} tokens there, of {means[1]:.0f} here (--force takes it all the same)"
+        )
+    if differing:
+        raise LatencyError(
+            f"The latency predictor {path} was fitted under other conditions: {'; '.join(differing)}. Leave "
+            "--predictor out to fit one."
+        )
+    return predictor

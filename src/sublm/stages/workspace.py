@@ -330,6 +330,7 @@ def check_choices(settings: Settings) -> None:
     Raises:
         RunError: If one is unknown; it names the choices.
     """
+    from sublm.costs import Conditions
     from sublm.importance import IMPORTANCE
     from sublm.search import SAMPLERS, check_cluster, check_storage, parse_targets
     from sublm.spaces import SPACES
@@ -345,7 +346,10 @@ def check_choices(settings: Settings) -> None:
         if value not in known and not (name == "space" and value.endswith(".json")):
             more = ", or give a space.json" if name == "space" else ""
             raise RunError(f"{name}={value!r} is not known; choose one of {', '.join(sorted(known))}{more}.")
-    parse_targets(settings.target, {"macs": 1.0, "parameters": 1.0, "latency": 1.0})
+    parse_targets(settings.target, {"macs": 1.0, "parameters": 1.0, "latency": 1.0, "memory": 1.0})
+    if settings.predictor is not None and not Path(settings.predictor).is_file():
+        raise RunError(f"predictor: there is no file {settings.predictor!r}; give the latency.json of a run.")
+    Conditions(settings.runtime, settings.runtime_precision)  # refuses pairs that there are none of
     # A cluster or a database that cannot be reached is noticed now, not after the training.
     if settings.ray is not None:
         check_cluster(settings.ray)
