@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sublm.search.evaluation import Evaluation
-from sublm.spaces.space import SearchSpace
+from sublm.spaces.space import SearchSpace, Values
 from sublm.spaces.variables import Choice, Integer, Subset
 
 if TYPE_CHECKING:
@@ -57,6 +57,22 @@ def to_parameters(space: SearchSpace, values: Mapping[str, Any]) -> dict[str, An
     return found
 
 
+def from_parameters(space: SearchSpace, parameters: Mapping[str, Any]) -> Values | None:
+    """Optuna's parameters as values, each the nearest that the space takes; None if a variable has no parameters."""
+    found: Values = {}
+    for name, variable in space.variables.items():
+        if isinstance(variable, Integer):
+            wanted, below = parameters[name], variable.position(parameters[name])
+            found[name] = min(variable.at(below), variable.at(below + 1), key=lambda value: abs(value - wanted))
+        elif not isinstance(variable, Subset):
+            found[name] = parameters[name]
+        elif variable.units <= _MOST_UNITS:
+            found[name] = variable.canonical([i for i in range(variable.units) if parameters[f"{name}_{i}"]])
+        else:
+            return None
+    return found
+
+
 class OptunaMirror:
     """Keeps an Optuna study in step with the evaluations; does nothing without a folder."""
 
@@ -89,7 +105,7 @@ class OptunaMirror:
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-        with _quiet():
+        with quiet():
             self._study = optuna.create_study(
                 storage=JournalStorage(JournalFileBackend(str(self._path), JournalFileOpenLock(str(self._path)))),
                 study_name=STUDY,
@@ -135,7 +151,7 @@ def _cut_torn_line(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keeps Optuna from announcing new studies and experimental parts; leaves its log level as it was."""
     import optuna
 

@@ -99,7 +99,7 @@ class Study:
         self.sampler = _sampler(sampler)
         feasible = check_constraints(space, self.constraints, self._costs)
         self._starts = self._starting_points(feasible, seeds)
-        self._problem = Problem(space, self._admissible, self._drawer(feasible))
+        self._problem = Problem(space, self._admissible, self._drawer(feasible), self._known_objectives)
         self._configuration = self._describe(seeds)
         self._seen: set[str] = set()
         self.evaluations: list[Evaluation] = []
@@ -203,6 +203,15 @@ class Study:
     def _admissible(self, values: Mapping[str, Any]) -> bool:
         subnet = self.space.decode(values)
         return subnet.key not in self._seen and meets(subnet, self.constraints, self._costs)
+
+    def _known_objectives(self, values: Mapping[str, Any]) -> tuple[float, ...]:
+        """See `Problem.costs`."""
+        subnet = self.space.decode(values)
+        known = [math.nan if name == "score" else float(self._costs[name](subnet)) for name in self.objectives]
+        return tuple(
+            cost if name == "score" or math.isfinite(cost) else math.inf
+            for name, cost in zip(self.objectives, known, strict=True)
+        )
 
     def _starting_points(self, feasible: Subnet, seeds: Sequence[Subnet]) -> list[Values]:
         """Largest, smallest, those given, and the dearest on the way between that still meets the constraints."""

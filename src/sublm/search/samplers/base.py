@@ -30,11 +30,14 @@ class Problem:
         admissible: Whether values may be proposed: they keep every constraint and give a sub-network that has not
             been evaluated yet.
         draw: Random settings spread over the cost axis.
+        costs: The objectives that are known without an evaluation: NaN where one is not (the score), infinite where
+            a cost is not a number. None when nothing is known beforehand.
     """
 
     space: SearchSpace
     admissible: Callable[[Mapping[str, Any]], bool]
     draw: Draw
+    costs: Callable[[Mapping[str, Any]], tuple[float, ...]] | None = None
 
 
 @dataclass(frozen=True)
