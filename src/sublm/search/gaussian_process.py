@@ -77,7 +77,7 @@ class GaussianProcess:
         covariance = signal * _matern(_squares(inputs, inputs, scales))[0]
         cholesky = np.linalg.cholesky(covariance + (noise + _JITTER) * np.eye(len(inputs)))
         weights = cho_solve((cholesky, True), standard)
-        return cls(inputs, scales, signal, centre, unit, cholesky, weights)
+        return cls(inputs, scales, signal, centre, unit, np.asarray(cholesky, dtype=np.float64), weights)
 
     def predict(self, inputs: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the function, without the noise of an observation.
@@ -98,7 +98,7 @@ class GaussianProcess:
 
 def _priors(features: int) -> tuple[Array, Array]:
     """Means and standard deviations of the normal priors on the logarithms of signal, noise and length scales."""
-    middle = np.full(2 + features, math.sqrt(2) + math.log(max(1, features)) / 2)
+    middle = np.full(2 + features, math.sqrt(2) - 3 + math.log(max(1, features)) / 2)
     width = np.full(2 + features, math.sqrt(3))
     middle[:2] = 0.0, -4.0
     width[:2] = 1.0, 1.5

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sublm.search import pareto
+from sublm.search.warping import Warping
 
 Array = NDArray[np.float64]
 
@@ -39,9 +39,51 @@ def log_mean_excess(z: Array) -> Array:
     return result
 
 
-def log_expected_improvement(mean: Array, deviation: Array, best: Array | float) -> Array:
-    """Log E[max(0, best - Y)] for Y ~ N(mean, deviation²); shapes as numpy broadcasts them, deviations above zero."""
-    return np.log(deviation) + log_mean_excess((best - mean) / deviation)
+def log_expected_improvement(
+    mean: Array, deviation: Array, best: Array | float, warping: Warping | None = None
+) -> Array:
+    """Log E[max(0, best - Y)] for Y ~ N(mean, deviation²), or for the warping of such a number.
+
+    Args:
+        mean: [n].
+        deviation: [n], above zero.
+        best: [n] or a number, on the scale of Y.
+        warping: From the scale of the normal distribution to that of Y; none if they are the same.
+    """
+    best = np.broadcast_to(np.asarray(best, dtype=np.float64), mean.shape)
+    edges = np.empty((1, 0)) if warping is None else warping.targets[None, :]
+    # An edge above the best is moved there, so that nothing counts beyond it.
+    edges = np.concatenate([np.minimum(edges, best[:, None]), best[:, None]], axis=1)
+    return _log_expected_lengths(mean, deviation, edges, np.ones_like(edges), warping)
+
+
+def _log_expected_lengths(
+    mean: Array, deviation: Array, edges: Array, heights: Array, warping: Warping | None
+) -> Array:
+    """Log of the sum, over intervals, of their height times their expected part above Y.
+
+    Args:
+        mean: [n], of Y on the latent scale.
+        deviation: [n].
+        edges: [n or 1, k], upper ends of the intervals, ascending; the first interval has no lower end. The warping
+            is linear within each of them.
+        heights: [n, k], at least 0.
+        warping: See `log_expected_improvement`.
+    """
+    latent = edges if warping is None else warping.to_latent(edges)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # On the latent scale the expected part is the difference of the expected excesses of the two ends over Y.
+        excess = log_mean_excess((latent - mean[:, None]) / deviation[:, None])
+        lower = np.concatenate([np.full((len(mean), 1), -np.inf), excess[:, :-1]], axis=1)
+        parts = excess + np.log(-np.expm1(np.minimum(0.0, lower - excess)))
+        terms = parts + np.log(heights)
+        if warping is not None:
+            slopes = np.diff(edges, axis=1) / np.diff(latent, axis=1)
+            terms += np.log(np.concatenate([np.full((len(edges), 1), warping.first_slope), slopes], axis=1))
+        terms = np.where(np.isnan(terms), -np.inf, terms)  # an interval that is empty or has no chance
+        largest = terms.max(axis=1)
+        total = np.exp(terms - np.where(np.isfinite(largest), largest, 0.0)[:, None]).sum(axis=1)
+        return np.asarray(np.log(deviation) + largest + np.where(total > 0, np.log(total), 0.0))
 
 
 def uncovered(points: pareto.Points, corners: Array, reference: Sequence[float] | Array) -> Array:
@@ -81,14 +123,19 @@ def _uncovered(points: Array, corners: Array, reference: Array) -> Array:
 
 
 def log_expected_hypervolume_improvement(
-    mean: Array, deviation: Array, costs: Array, points: pareto.Points, reference: Sequence[float] | Array
+    mean: Array,
+    deviation: Array,
+    costs: Array,
+    points: pareto.Points,
+    reference: Sequence[float] | Array,
+    warping: Warping | None = None,
 ) -> Array:
     """The exact log expected hypervolume improvement when all objectives but the first are known.
 
     The volume that a candidate with first objective Y and costs c adds is the integral over t from Y to the reference
     of A(t), the part of the cost axes that c dominates and no point whose first objective is at most t does. A is
     constant between the points' first objectives, so its expectation is a sum, over those intervals, of A times the
-    expected part of the interval above Y, which has a closed form.
+    expected part of the interval above Y, which has a closed form, also for a warped normal Y.
 
     Args:
         mean: [n], of the first objective.
@@ -96,6 +143,7 @@ def log_expected_hypervolume_improvement(
         costs: [n, m - 1], the others.
         points: [k, m], what has been observed.
         reference: [m]; better values than it count.
+        warping: From the scale of mean and deviation to that of the points; none if they are the same.
 
     Returns:
         [n]; -inf where no improvement is possible.
@@ -105,17 +153,12 @@ def log_expected_hypervolume_improvement(
     array = array[(array < limit).all(axis=1)]
     array = array[pareto.front(array)]
     array = array[np.argsort(array[:, 0], kind="stable")]
-    edges = np.concatenate([[-np.inf], array[:, 0], limit[:1]])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # The expected part of an interval above Y is the difference of the expected excesses of its ends over Y.
-        excess = log_mean_excess((edges - mean[:, None]) / deviation[:, None])
-        lengths: Any = excess[:, 1:] + np.log(-np.expm1(np.minimum(0.0, excess[:, :-1] - excess[:, 1:])))
-        areas = np.stack([_uncovered(array[:k, 1:], costs, limit[1:]) for k in range(len(array) + 1)], axis=1)
-        terms = np.where(areas > 0, lengths + np.log(areas), -np.inf)
-        terms = np.where(np.isnan(terms), -np.inf, terms)  # an interval without any chance: -inf less -inf
-        largest = terms.max(axis=1)
-        total = np.exp(terms - np.where(np.isfinite(largest), largest, 0.0)[:, None]).sum(axis=1)
-        return np.asarray(np.log(deviation) + largest + np.where(total > 0, np.log(total), 0.0))
+    areas = np.stack([_uncovered(array[:k, 1:], costs, limit[1:]) for k in range(len(array) + 1)], axis=1)
+    bends = np.empty(0) if warping is None else warping.targets
+    edges = np.unique(np.concatenate([array[:, 0], bends[bends < limit[0]], limit[:1]]))
+    # The points that cover an interval are those at or below its lower end: below its upper end.
+    covering = np.searchsorted(array[:, 0], edges, side="left")
+    return _log_expected_lengths(mean, deviation, edges[None, :], areas[:, covering], warping)
 
 
 def reference_point(points: pareto.Points) -> Array:

@@ -7,7 +7,7 @@ the score alone, with the costs among its features, since most of a score is exp
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sublm.search import pareto
 from sublm.search.gaussian_process import GaussianProcess
 from sublm.search.samplers.base import Observation, Problem, fresh
+from sublm.search.warping import Warping
 from sublm.spaces.space import SearchSpace, Values
 from sublm.spaces.variables import Choice, Integer, Subset
 
@@ -47,11 +48,9 @@ def _columns(variable: Any, values: list[Any]) -> Array:
     if isinstance(variable, Choice):
         return np.array([[float(value == option) for option in variable.options] for value in values])
     assert isinstance(variable, Subset), f"a variable of an unknown kind: {variable!r}"
-    bits = np.zeros((len(values), variable.units))
-    for row, value in zip(bits, values, strict=True):
-        row[list(variable.kept(value))] = 1.0
-    runs = np.array_split(bits, min(_MOST_UNITS, variable.units), axis=1)
-    return np.stack([run.mean(axis=1) for run in runs], axis=1)
+    edges = np.linspace(0, variable.units, min(_MOST_UNITS, variable.units) + 1).round().astype(np.int64)
+    kept = [np.diff(np.searchsorted(np.asarray(variable.kept(value), dtype=np.int64), edges)) for value in values]
+    return np.array(kept) / np.diff(edges)
 
 
 @dataclass(frozen=True)
@@ -59,19 +58,25 @@ class Belief:
     """What is believed about the objectives of some candidates.
 
     Attributes:
-        mean: [n, objectives].
-        deviation: [n, objectives], standard deviations; 0 in the columns that are known.
-        unknown: Columns that are not known; in most searches the score's only.
+        mean: [n, objectives]; columns that are not known on their latent scale.
+        deviation: [n, objectives], standard deviations on that scale; 0 in the columns that are known.
+        warpings: For each column that is not known, from its latent scale to its own; in most searches the score's.
     """
 
     mean: Array
     deviation: Array
-    unknown: tuple[int, ...]
+    warpings: Mapping[int, Warping]
 
-    @property
-    def known(self) -> list[int]:
-        """Columns that are known."""
-        return [column for column in range(self.mean.shape[1]) if column not in self.unknown]
+    def rows(self, chosen: NDArray[np.bool_]) -> Belief:
+        """The belief about some of the candidates."""
+        return Belief(self.mean[chosen], self.deviation[chosen], self.warpings)
+
+    def bound(self, deviations: float) -> Array:
+        """The objectives so many standard deviations above their medians, each on its own scale."""
+        found = self.mean + deviations * self.deviation
+        for column, warping in self.warpings.items():
+            found[:, column] = warping.to_targets(found[:, column])
+        return found
 
 
 class Surrogate:
@@ -91,9 +96,10 @@ class Surrogate:
         chosen = [valid[i] for i in _representative(self.points, MOST_OBSERVATIONS)]
         self._settings = [seen.values for seen in chosen]
         known = self._costs(self._settings[:1])
-        self.unknown = tuple(int(column) for column in np.flatnonzero(np.isnan(known[0])))
         targets = pareto.as_points([seen.objectives for seen in chosen])
-        costs = np.delete(targets, self.unknown, axis=1)
+        unknown = [int(column) for column in np.flatnonzero(np.isnan(known[0]))]
+        self._warpings = {column: Warping.fit(targets[:, column]) for column in unknown}
+        costs = np.delete(targets, unknown, axis=1)
         self._logarithmic = (costs > 0).all(axis=0)
         self._floor = costs.min(axis=0)
         scaled = self._scale(costs)
@@ -101,17 +107,25 @@ class Surrogate:
         extent = scaled.max(axis=0) - self._low
         self._extent = np.where(extent > 0, extent, 1.0)
         inputs = self._inputs(self._settings, costs)
-        self._processes = {column: GaussianProcess.fit(inputs, targets[:, column]) for column in self.unknown}
+        self._processes = {
+            column: GaussianProcess.fit(inputs, warping.to_latent(targets[:, column]))
+            for column, warping in self._warpings.items()
+        }
 
     def believe(self, settings: Sequence[Mapping[str, Any]]) -> Belief:
-        """Mean and deviation of every objective of some settings."""
+        """Mean and deviation of every objective of some settings.
+
+        A setting one of whose costs is not a number keeps NaN for what is not known and infinity for that cost.
+        """
         mean = self._costs(settings)
         deviation = np.zeros_like(mean)
-        if self._processes:
-            inputs = self._inputs(settings, np.delete(mean, self.unknown, axis=1))
+        costs = np.delete(mean, list(self._processes), axis=1)
+        sound = np.isfinite(costs).all(axis=1)
+        if self._processes and sound.any():
+            inputs = self._inputs([settings[i] for i in np.flatnonzero(sound).tolist()], costs[sound])
             for column, process in self._processes.items():
-                mean[:, column], deviation[:, column] = process.predict(inputs)
-        return Belief(mean, deviation, self.unknown)
+                mean[sound, column], deviation[sound, column] = process.predict(inputs)
+        return Belief(mean, deviation, self._warpings)
 
     def _costs(self, settings: Sequence[Mapping[str, Any]]) -> Array:
         """What is known of the objectives, [n, objectives]; NaN where nothing is."""
@@ -196,35 +210,43 @@ def _offspring(space: SearchSpace, parents: Sequence[Mapping[str, Any]], rng: ra
 
 
 class _Candidates:
-    """Admissible settings, each with what it is worth."""
+    """Settings with what each is worth; whether one is admissible is looked up when it is about to be taken."""
 
     def __init__(self, problem: Problem, surrogate: Surrogate, worth_of: Acquisition) -> None:
         self._problem = problem
         self._surrogate = surrogate
         self._worth_of = worth_of
-        self._known: set[Any] = set()
+        self._known: set[tuple[Any, ...]] = set()
         self._settings: list[Values] = []
         self._worth: list[float] = []
+        self._admissible: dict[int, bool] = {}
 
     def add(self, make: Callable[[], Values], number: int) -> None:
-        """Adds what `make` gives in so many attempts, as far as it is new and admissible."""
-        found = list(self._fresh(make() for _ in range(number)))
-        if not found:
-            return
-        belief = self._surrogate.believe(found)
-        worth = np.where(np.isfinite(belief.mean).all(axis=1), self._worth_of(belief), -np.inf)
-        self._settings += found
-        self._worth += np.where(np.isnan(worth), -np.inf, worth).tolist()
-
-    def _fresh(self, settings: Iterable[Values]) -> Iterable[Values]:
-        for values in settings:
+        """Adds what `make` gives in so many attempts, as far as it is new."""
+        found = []
+        for values in (make() for _ in range(number)):
             key = tuple(values[name] for name in self._problem.space.variables)
             if key not in self._known:
                 self._known.add(key)
-                if self._problem.admissible(values):
-                    yield values
+                found.append(values)
+        if not found:
+            return
+        belief = self._surrogate.believe(found)
+        sound = np.asarray(np.isfinite(belief.mean).all(axis=1), dtype=np.bool_)
+        worth = np.full(len(found), -np.inf)
+        if sound.any():
+            worth[sound] = self._worth_of(belief.rows(sound))
+        self._settings += found
+        self._worth += np.where(np.isnan(worth), -np.inf, worth).tolist()
 
     def best(self, number: int) -> list[Values]:
-        """Those worth most, the best first; of equals the first found."""
-        order = np.argsort(-np.array(self._worth), kind="stable")[:number]
-        return [self._settings[i] for i in order]
+        """The admissible ones worth most, the best first; of equals the first found."""
+        found: list[Values] = []
+        for i in np.argsort(-np.array(self._worth), kind="stable").tolist():
+            if i not in self._admissible:
+                self._admissible[i] = self._problem.admissible(self._settings[i])
+            if self._admissible[i]:
+                found.append(self._settings[i])
+                if len(found) == number:
+                    break
+        return found

@@ -46,17 +46,17 @@ def _acquisition(surrogate: Surrogate) -> Acquisition:
     reference = improvement.reference_point(points)
 
     def worth(belief: Belief) -> Array:
-        if not belief.unknown:
+        if not belief.warpings:
             with np.errstate(divide="ignore"):
                 return np.asarray(np.log(improvement.uncovered(points, belief.mean, reference)))
         # The expectation is exact in the first unknown objective; of further ones it is a mean over draws.
-        first, *others = belief.unknown
+        first, *others = belief.warpings
         order = [first, *(column for column in range(points.shape[1]) if column != first)]
         draws = []
         for draw in range(_DRAWS if others else 1):
-            rest = belief.mean.copy()
-            for column in others:
-                rest[:, column] += _normal(draw, others.index(column)) * belief.deviation[:, column]
+            rest = belief.bound(0.0)
+            for axis, column in enumerate(others):
+                rest[:, column] = belief.bound(_normal(draw, axis))[:, column]
             draws.append(
                 improvement.log_expected_hypervolume_improvement(
                     belief.mean[:, first],
@@ -64,6 +64,7 @@ def _acquisition(surrogate: Surrogate) -> Acquisition:
                     rest[:, order[1:]],
                     points[:, order],
                     reference[order],
+                    belief.warpings[first],
                 )
             )
         return np.asarray(np.logaddexp.reduce(draws, axis=0))

@@ -43,11 +43,12 @@ def _acquisition(surrogate: Surrogate) -> Acquisition:
     best = ((surrogate.points - low) / extent).sum(axis=1).min()
 
     def worth(belief: Belief) -> Array:
-        mean = ((belief.mean - low) / extent).sum(axis=1)
-        if not belief.unknown:
-            return np.asarray(-mean)
-        # The objectives' errors are taken as independent, so their variances add.
-        deviation = np.sqrt(((belief.deviation / extent) ** 2).sum(axis=1))
-        return improvement.log_expected_improvement(mean, deviation, best)
+        scaled = (belief.bound(0.0) - low) / extent
+        if not belief.warpings:
+            return np.asarray(-scaled.sum(axis=1))
+        # Exact in the first unknown objective; further ones count with their medians.
+        first, warping = next(iter(belief.warpings.items()))
+        wanted = low[first] + extent[first] * (best - np.delete(scaled, first, axis=1).sum(axis=1))
+        return improvement.log_expected_improvement(belief.mean[:, first], belief.deviation[:, first], wanted, warping)
 
     return worth

@@ -39,11 +39,10 @@ class RSBO:
 
     def propose(self, problem: Problem, history: Sequence[Observation], rng: random.Random) -> Values | None:
         """The next setting; see `Sampler`."""
-        # Drawn first, so that they do not depend on how many candidates were drawn before.
-        lots = [rng.expovariate(1.0) for _ in history[:1] for _ in history[0].objectives]
 
         def acquisition(surrogate: Surrogate) -> Acquisition:
-            return _acquisition(surrogate, np.array(lots) / sum(lots))
+            lots = np.array([rng.expovariate(1.0) for _ in range(surrogate.points.shape[1])])
+            return _acquisition(surrogate, lots / lots.sum())
 
         return propose_best(problem, history, rng, acquisition, start=self.start, pool=self.pool)
 
@@ -57,7 +56,7 @@ def _acquisition(surrogate: Surrogate, weights: Array) -> Acquisition:
     optimism = math.sqrt(0.125 * math.log(2 * len(surrogate.points) + 1))
 
     def worth(belief: Belief) -> Array:
-        weighted = weights * (belief.mean - optimism * belief.deviation - low) / extent
+        weighted = weights * (belief.bound(-optimism) - low) / extent
         return np.asarray(-(weighted.max(axis=1) + _SLOPE * weighted.sum(axis=1)))
 
     return worth
