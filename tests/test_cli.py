@@ -233,7 +233,7 @@ def test_every_command_explains_all_it_takes(name, function, monkeypatch):
 
 def test_compress_takes_every_setting_with_its_default():
     command = describe("compress", dict(every_command)["compress"])
-    how = {"out", "recipe", "dry_run", "overwrite", "quiet", "json"}
+    how = {"out", "recipe", "only_importance", "dry_run", "overwrite", "quiet", "json"}
     defaults = {parameter.name: parameter.default for parameter in command.parameters if parameter.name not in how}
     settings = {field.name: field.default for field in dataclasses.fields(Settings)}
     assert set(defaults) == set(settings)

@@ -28,6 +28,7 @@ def compress(
     task: str,
     out: str | Path | None = None,
     dry_run: bool = False,
+    only_importance: bool = False,
     overwrite: bool = False,
     quiet: bool = True,
     **settings: Any,
@@ -41,6 +42,7 @@ def compress(
         task: A task by name, or a file or folder of your own.
         out: The run directory; `runs/TASK` by default.
         dry_run: Check everything, and give the plan with its estimated time instead.
+        only_importance: Stop when units are scored and the space is written, and say where that is.
         overwrite: Use the run directory though it holds a run with other settings.
         quiet: Show nothing but errors.
         **settings: Any field of `Settings`, such as `target=["latency<=8ms"]`.
@@ -53,7 +55,8 @@ def compress(
     """
     asked = Settings.from_dict({"model": str(model), "task": str(task), **settings})
     folder = Path(out) if out is not None else asked.default_folder
-    return execute(asked, folder, make_progress(quiet=quiet), dry_run=dry_run, overwrite=overwrite)
+    until = "importance" if only_importance else None
+    return execute(asked, folder, make_progress(quiet=quiet), dry_run=dry_run, overwrite=overwrite, until=until)
 
 
 def execute(

@@ -48,7 +48,14 @@ class Settings:
         step: Neurons are kept in multiples of this.
         min_layers: Fewest layers of a sub-network in the space `small`; None keeps all of them.
         min_size: Smallest share of the MACs in the space `nested`.
+        space_min: MACs of the smallest sub-network that the space `importance` is made from, such as "40%" or "4400M".
+        space_max: MACs of the largest.
+        space_steps: How many, both ends included.
         importance: The score that sorts units; "none" leaves them as they are.
+        movement_epochs: Epochs of fine-tuning in which the importance `movement` is learned.
+        movement_learning_rate: Largest learning rate of weights and scores in it.
+        movement_penalty: Largest weight of what pulls its scores down.
+        movement_reduction: From the scores of a unit's weights to its own: "sum", "mean" or "max".
         strategy: Which sub-networks a training step trains.
         epochs: Epochs of training the super-network; 0 searches the sorted teacher as it is.
         learning_rate: Largest learning rate of the super-network, the recovery and the baselines.
@@ -61,6 +68,10 @@ class Settings:
         sampling: "stratified" over the sizes, or "uniform" per variable.
         temperature: Of the distillation, for classes.
         hidden: Weight of the teacher's hidden states in the distillation.
+        label_weight: Weight of the task's own loss beside a teacher's; None means 1 for classes and 0 for regression.
+        logits_weight: Weight of the teacher's logits.
+        train_stages: A JSON file with a list of training stages, each opening more of the space; None trains all of it
+            at once for `epochs`.
         freeze_embeddings: Keep the teacher's word embeddings as they are in everything that learns from it.
         dropout: Of everything that learns from the teacher, whose answers are smooth already.
         precision: Of training and of the search's evaluations.
@@ -95,7 +106,14 @@ class Settings:
     step: int = 32
     min_layers: int | None = None
     min_size: float = 0.08
+    space_min: str = "25%"
+    space_max: str = "100%"
+    space_steps: int = 5
     importance: str = "taylor"
+    movement_epochs: int = 3
+    movement_learning_rate: float = 1e-4
+    movement_penalty: float = 0.02
+    movement_reduction: str = "max"
     strategy: str = "guided"
     epochs: int = 3
     learning_rate: float = 2e-4
@@ -108,6 +126,9 @@ class Settings:
     sampling: str = "stratified"
     temperature: float = 10.0
     hidden: float = 0.0
+    label_weight: float | None = None
+    logits_weight: float = 1.0
+    train_stages: str | None = None
     freeze_embeddings: bool = True
     dropout: float = 0.0
     precision: str = "auto"
@@ -141,17 +162,22 @@ class Settings:
             ("threads", 1),
             ("step", 1),
             ("max_length", 8),
+            ("space_steps", 2),
+            ("movement_epochs", 1),
         ):
             if getattr(self, name) < least:
                 raise RunError(f"{name} must be at least {least}; got {getattr(self, name)}.")
         if not 0 < self.search_share < 1:
             raise RunError(f"search_share must lie between 0 and 1; got {self.search_share}.")
-        if self.space == "nested" and self.importance == "none":
-            raise RunError("The space nested is made from an importance: choose one, or another space.")
+        if self.space in ("nested", "importance") and self.importance == "none":
+            raise RunError(f"The space {self.space} is made from an importance: choose one, or another space.")
+        if self.train_stages is not None and not self.epochs:
+            raise RunError("train_stages trains the super-network, and epochs=0 leaves it untrained: drop one of them.")
         if not 0 <= self.min_size < 1:
             raise RunError(f"min_size is a share of the MACs, from 0 to below 1; got {self.min_size}.")
         for name, known in (
             ("sampling", ("stratified", "uniform")),
+            ("movement_reduction", ("sum", "mean", "max")),
             ("runtime", ("torch", "onnx")),
             ("schedule", ("linear", "cosine")),
             ("precision", ("auto", "fp32", "bf16", "fp16")),

@@ -17,6 +17,7 @@ from sublm.supernet import SuperNet
 from tests.supernet.families import COMBINATIONS, FAMILIES, loss_of, tiny_batch, tiny_model
 
 METHODS = sorted(IMPORTANCE)
+AT_REST = [method for method in METHODS if method != "movement"]  # of the weights as they are: never negative
 
 
 def network(family="bert", head="classification", **changes):
@@ -234,10 +235,10 @@ def test_scores_have_the_shape_of_the_network_and_are_finite(family, head, metho
     for name, value in found.tensors().items():
         assert value.dtype == torch.float32, name
         assert value.isfinite().all(), name
-        assert (value > 0).all(), name
+        assert method not in AT_REST or (value > 0).all(), name
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", AT_REST)
 @pytest.mark.parametrize(
     ("family", "head"), [("bert", "classification"), ("electra_narrow", "masked_lm"), ("roberta", "multiple_choice")]
 )
@@ -248,7 +249,7 @@ def test_scores_after_reordering_are_the_reordered_scores(family, head, method):
     assert_close(again, ordered.tensors(), rtol=1e-4)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", AT_REST)
 def test_a_unit_without_effect_scores_least(method):
     supernet = network()
     layer = supernet.model.bert.encoder.layer[0]
@@ -349,8 +350,8 @@ def test_taylor_of_a_frozen_model_is_refused():
 
 
 def test_an_unknown_method_names_the_known_ones():
-    with pytest.raises(SubLMError, match="'movement' does not exist; choose method= from fisher, magnitude, taylor"):
-        compute_importance(network(), "movement", batches())
+    with pytest.raises(SubLMError, match="'luck' does not exist; choose method= from fisher, magnitude, m"):
+        compute_importance(network(), "luck", batches())
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 from sublm.architectures.shape import Shape
 from sublm.search import Constraint, search
-from sublm.spaces import medium, nested_subnets
+from sublm.spaces import medium, nested, nested_subnets, small, uniform
 from sublm.spaces.subnet import count
 
 SHAPE = Shape(layers=4, hidden=32, heads=4, head_size=8, neurons=128)
@@ -32,6 +32,21 @@ def macs(subnet):
     return float(sum(1000 * count(u) for u in subnet.heads) + sum(64 * count(u) for u in subnet.neurons))
 
 
+def depth(subnet):
+    return float(len(subnet.layers))
+
+
+COSTS = {"macs": macs, "depth": depth}
+
+SPACES = {
+    # Two layers: samplers that look through a space take part too.
+    "medium": medium(Shape(layers=2, hidden=32, heads=4, head_size=8, neurons=128), step=16),
+    "nested": nested(SHAPE, IMPORTANCE, macs, step=16),
+    "small": small(SHAPE, step=16),
+    "uniform": uniform(SHAPE, step=16, hidden=[16, 24]),
+}
+
+
 def score(subnet):
     """Rises with every width, differently per layer, and a little unevenly; now and then NaN or an error."""
     lot = random.Random(subnet.key).random()
@@ -45,20 +60,25 @@ def score(subnet):
     return {"score": value + 0.002 * lot, "other": lot}
 
 
-CONSTRAINTS = (Constraint("macs", 0.6 * macs(SPACE.largest)),)
+def budget(space=SPACE):
+    """At most 60 % of the largest."""
+    return (Constraint("macs", 0.6 * macs(space.largest)),)
 
 
-def run(sampler, folder=None, evaluations=40, seed=3, evaluate=score):
+CONSTRAINTS = budget()
+
+
+def run(sampler, folder=None, evaluations=40, seed=3, evaluate=score, space=SPACE, **settings):
+    seeds = nested_subnets(SHAPE, IMPORTANCE, macs, [0.3 * macs(SPACE.largest)], step=16)
     return search(
-        SPACE,
+        space,
         evaluate,
-        {"macs": macs, "depth": lambda subnet: float(len(subnet.layers))},
-        constraints=CONSTRAINTS,
+        COSTS,
         sampler=sampler,
         evaluations=evaluations,
         seed=seed,
-        seeds=nested_subnets(SHAPE, IMPORTANCE, macs, [0.3 * macs(SPACE.largest)], step=16),
         folder=folder,
+        **{"constraints": budget(space), "seeds": [s for s in seeds if space.contains(s)]} | settings,
     )
 
 

@@ -117,7 +117,7 @@ def test_costs_are_known_exactly_and_the_score_is_guessed():
 
 def test_without_known_costs_every_objective_is_guessed():
     space = SPACES["small"]
-    blind = dataclasses.replace(problem_of(space), costs=None)
+    blind = dataclasses.replace(problem_of(space), costs={})
     surrogate = Surrogate(blind, observed(space, 40))
     new = observed(space, 30, seed=9)
     belief = surrogate.believe([seen.values for seen in new])
@@ -130,7 +130,7 @@ def test_without_known_costs_every_objective_is_guessed():
 @pytest.mark.parametrize("objectives", [("score", "macs"), ("macs", "score", "depth"), ("score",)])
 def test_nothing_need_be_known_beforehand(sampler, objectives):
     space = SPACES["medium"]
-    blind = dataclasses.replace(problem_of(space, objectives), costs=None)
+    blind = dataclasses.replace(problem_of(space, objectives), costs={})
     values = sampler.propose(blind, observed(space, 20, objectives=objectives), random.Random(0))
     assert blind.admissible(values)
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sublm.errors import RunError
 from sublm.search import pareto
 
 # Small whole numbers give many ties and equal points; NaN and infinity stand among them.
@@ -78,6 +79,36 @@ def test_order_goes_by_rank_then_room(points):
     assert ranks.tolist() == sorted(ranks)
 
 
+def brute_crowding(points):
+    """By the definition, one point and one objective at a time; of equal values the earlier stands first."""
+    valid = [i for i, point in enumerate(points) if all(map(math.isfinite, point))]
+    room = [0.0] * len(points)
+    for column in range(len(points[0]) if points else 0):
+        place = {i: (points[i][column], i) for i in valid}
+        low, high = min(place.values(), default=(0, 0)), max(place.values(), default=(0, 0))
+        if low[0] == high[0]:
+            continue
+        for i in valid:
+            below = [p for p in place.values() if p < place[i]]
+            above = [p for p in place.values() if p > place[i]]
+            ends = not below or not above
+            room[i] += math.inf if ends else (min(above)[0] - max(below)[0]) / (high[0] - low[0])
+    return room
+
+
+@given(points)
+def test_crowding_equals_brute_force(points):
+    assert pareto.crowding(points).tolist() == pytest.approx(brute_crowding(points))
+
+
+@given(st.integers(1, 4).flatmap(lambda n: points_of(n, st.integers(0, 9).map(float), 40)))
+def test_ranks_and_front_of_many_points_equal_brute_force(points):
+    ranks = brute_ranks(points)
+    assert pareto.ranks(points).tolist() == ranks
+    first = [i for i, rank in enumerate(ranks) if rank == 0]
+    assert pareto.front(points).tolist() == [i for i in first if points[i] not in points[:i]]
+
+
 def brute_volume(points, reference):
     """Counts the unit cells between whole-numbered points and the reference."""
     cells = itertools.product(*(range(-1, int(corner)) for corner in reference))
@@ -102,8 +133,38 @@ def test_hypervolume_by_hand():
     assert pareto.hypervolume([(0, 0, 0)], (1, 2, 3)) == pytest.approx(6)
     assert pareto.hypervolume([(1, 0), (2, -5)], (1, 1)) == 0
     assert pareto.hypervolume([], (1, 1)) == 0
+    assert pareto.hypervolume([(0, -math.inf, 0)], (1, 1, 1)) == math.inf
     with pytest.raises(ValueError, match="2 objectives"):
         pareto.hypervolume([(0, 0)], (1, 1, 1))
+
+
+@given(
+    st.integers(2, 4).flatmap(lambda n: st.tuples(points_of(n, st.floats(0, 1), 20), st.permutations(range(n)))),
+    st.randoms(use_true_random=False),
+)
+def test_hypervolume_depends_on_no_order(case, rng):
+    points, columns = case
+    shuffled = [tuple(point[c] for c in columns) for point in rng.sample(points, len(points))]
+    corner = [1.0] * len(columns)
+    assert pareto.hypervolume(shuffled, corner) == pytest.approx(pareto.hypervolume(points, corner), abs=1e-12)
+
+
+def test_the_reference_is_a_score_of_0_at_the_cost_of_the_largest():
+    largest = {"macs": 200.0, "parameters": 50.0}
+    assert pareto.reference_point(("score", "macs"), largest) == (0.0, 200.0)
+    assert pareto.reference_point(("parameters", "score"), largest) == (50.0, 0.0)
+    with pytest.raises(RunError, match="needs the largest sub-network's latency"):
+        pareto.reference_point(("score", "latency"), largest)
+
+
+def test_the_volume_share_by_hand():
+    largest = {"macs": 200.0, "parameters": 50.0}
+    share = pareto.volume_share([(-0.8, 100.0), (-0.4, 50.0)], ("score", "macs"), largest)
+    assert share == pytest.approx(0.8 * 0.5 + 0.4 * 0.25)
+    assert pareto.volume_share([(-1.0, 0.0)], ("score", "macs"), largest) == 1
+    assert pareto.volume_share([(-0.9, 200.0), (0.1, 20.0), (math.nan, 1.0)], ("score", "macs"), largest) == 0
+    three = pareto.volume_share([(-0.5, 100.0, 25.0)], ("score", "macs", "parameters"), largest)
+    assert three == pytest.approx(0.125)
 
 
 def test_crowding_by_hand():

@@ -9,7 +9,7 @@ import pytest
 
 from sublm.architectures.shape import Shape
 from sublm.errors import SubnetError
-from sublm.spaces import SearchSpace, Subnet, large, layer, medium, nested, small, uniform
+from sublm.spaces import SearchSpace, Subnet, from_importance, homogeneous, large, layer, medium, nested, small, uniform
 from sublm.spaces.subnet import count
 
 BASE = Shape(layers=12, hidden=768, heads=12, head_size=64, neurons=3072)
@@ -31,6 +31,9 @@ SPACES = {
     "large, single neurons": large(TINY, step=1),
     "uniform": uniform(TINY, step=4, hidden=[8]),
     "nested": nested(TINY, SCORES, units, step=4),
+    "importance": from_importance(TINY, SCORES, units, [12.0, 30.0, 54.0], align=4),
+    "homogeneous": homogeneous.mlm(TINY, hidden_step=8),
+    "homogeneous, heads shrunk": homogeneous.kd(TINY, hidden_step=8),
 }
 every_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 
@@ -40,6 +43,23 @@ def test_sizes_are_those_of_the_paper():
     assert medium(BASE, step=1).size == (13 * 3073) ** 12
     assert layer(BASE, step=1).size == 4096
     assert large(BASE, step=1).size == 2 ** (144 + 36864)
+
+
+def test_sizes_of_the_homogeneous_spaces_are_those_of_the_paper_and_its_search():
+    assert homogeneous.mlm().size == 11_391_072
+    assert homogeneous.kd().size == 47_462_800
+    assert homogeneous.mlm(step=32, hidden_step=16).size == 366_048
+    assert homogeneous.kd(step=32, hidden_step=16).size == 1_525_200
+
+
+def test_homogeneous_keeps_the_first_layers_and_one_of_the_two_head_strategies():
+    shape = homogeneous.SUPERPLM
+    whole_heads = homogeneous.mlm().decode({"layers": 4, "hidden": 564, "heads": 8, "neurons": 1024})
+    assert whole_heads == Subnet((8,) * 4 + (0,) * 4, (1024,) * 4 + (0,) * 4, 564, 64)
+    all_heads = homogeneous.kd().decode({"layers": 4, "hidden": 564, "head_size": 44, "neurons": 1024})
+    assert all_heads == Subnet((12,) * 4 + (0,) * 4, (1024,) * 4 + (0,) * 4, 564, 44)
+    assert not homogeneous.mlm().contains(Subnet.uniform(shape, layers=[1, 2]))
+    assert not homogeneous.kd().contains(whole_heads)
 
 
 def test_the_smallest_are_those_of_the_mask_method():
@@ -110,13 +130,18 @@ def test_json_both_ways(space):
 @every_space
 def test_strangers_are_not_inside(space):
     for other in (
-        Subnet.full(TINY).replace(head_size=4),
+        Subnet.full(TINY).replace(head_size=(1, 3)),
         Subnet.full(TINY).replace(hidden=(1, 3)),
         Subnet((2,) * 4, (10,) * 4, 16, 8),
         Subnet((3, 2, 2), (10, 10, 10), 16, 8),
         Subnet((2, 2, 2), (10, 10, (3, 11)), 16, 8),
     ):
         assert not space.contains(other)
+
+
+@every_space
+def test_smaller_heads_are_in_the_space_that_shrinks_them_alone(space):
+    assert space.contains(Subnet.full(TINY).replace(head_size=4)) == ("head_size" in space.variables)
 
 
 def test_uniform_offers_the_hidden_widths():

@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModel
 
 import sublm
-from sublm.errors import DataError, RunError, SubLMError, TargetError, UnsupportedModelError
+from sublm.errors import DataError, RunError, SubLMError, TargetError, TrainingError, UnsupportedModelError
 from sublm.export import check_onnx
+from sublm.importance import Importance
 from sublm.pipeline import run_stage
 from sublm.recipes import load_recipe
+from sublm.spaces import SearchSpace
 from sublm.tasks import build_model, encode, evaluate, load_task, load_tokenizer
 
 
@@ -196,7 +199,7 @@ def test_refit_trains_on_the_rows_of_the_search_too(settings, tmp_path):
     assert any(not torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.parametrize("space", ["small", "medium", "layer", "large", "uniform"])
+@pytest.mark.parametrize("space", ["small", "medium", "layer", "large", "uniform", "importance"])
 @pytest.mark.parametrize("strategy", ["guided", "one_shot"])
 def test_every_space_runs(settings, tmp_path, space, strategy):
     settings |= {"space": space, "strategy": strategy, "teacher_epochs": 1, "models": 1, "evaluations": 6}
@@ -214,6 +217,53 @@ def test_a_dry_run_trains_nothing_and_plans_the_stages(settings, tmp_path):
     assert [stage["name"] for stage in plan["stages"]] == ["teacher", "train", "search", "recover"]
     assert plan["seconds"] > 0
     assert not (tmp_path / "run" / "teacher").exists()
+
+
+def test_movement_scores_are_learned_and_the_run_can_stop_there(settings, tmp_path):
+    chosen = settings | {"importance": "movement", "movement_epochs": 2, "space": "importance", "models": 1}
+    found = sublm.compress(**chosen, out=tmp_path / "run", only_importance=True)
+    assert found["space"] == str(tmp_path / "run" / "space.json")
+    importance = Importance.load(tmp_path / "run")
+    assert importance.method == "movement"
+    assert importance.details["reduction"] == "max"
+    space = SearchSpace.from_json((tmp_path / "run" / "space.json").read_text())
+    assert not (tmp_path / "run" / "supernet").exists()
+    front = sublm.compress(**chosen, out=tmp_path / "run")
+    assert front["points"]
+    assert {e["macs"] for e in front["evaluations"]} >= {seed["cost"] for seed in space.options["seeds"]}
+    plan = sublm.compress(**chosen, out=tmp_path / "plan", dry_run=True)
+    assert "importance" in [stage["name"] for stage in plan["stages"]]
+
+
+def test_a_training_in_stages_goes_on_in_the_stage_it_was_cut_off_in(settings, tmp_path, monkeypatch):
+    stages = [
+        {"train_dims": ["width"], "epochs": 1, "width_indicator": 2, "init_lr": 1e-3, "epochs_lr": 2},
+        {"train_dims": ["width", "depth"], "epochs": 2, "width_indicator": 5, "depth_indicator": 2, "sample_rate": 2},
+    ]
+    (tmp_path / "stages.json").write_text(json.dumps(stages))
+    settings |= {"space": "importance", "strategy": "sandwich", "random_nets": 1, "models": 1, "evaluations": 6}
+    settings |= {"temperature": 2.0, "label_weight": 0.1, "logits_weight": 0.9, "recover_epochs": 0}
+    settings["train_stages"] = str(tmp_path / "stages.json")
+    sublm.compress(**settings, out=tmp_path / "whole")
+
+    def fails(work, prepared):
+        def score():
+            raise OSError("cut off")
+
+        return score
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sublm.stages.supernet._probe", fails)
+        with pytest.raises(OSError, match="cut off"):
+            sublm.compress(**settings, out=tmp_path / "cut")
+    assert (tmp_path / "cut" / "training" / "train" / "stage-0").exists()
+    sublm.compress(**settings, out=tmp_path / "cut")
+    whole, cut = (load_file(tmp_path / run / "supernet" / "model.safetensors") for run in ("whole", "cut"))
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+    (tmp_path / "stages.json").write_text(json.dumps([{"epochs": 0}]))
+    with pytest.raises(TrainingError, match="epochs of a training stage"):
+        sublm.compress(**settings, out=tmp_path / "new")
+    assert not (tmp_path / "new" / "teacher").exists()
 
 
 def test_other_settings_in_the_same_folder_are_refused(settings, tmp_path):
@@ -259,7 +309,16 @@ def test_the_published_recipe_runs(settings, tmp_path):
         ({"epoch": 3}, "Unknown settings: epoch"),
         ({"sizes": [2.0]}, "sizes are shares"),
         ({"importance": "fame"}, "fame"),
+        ({"movement_epochs": 0}, "movement_epochs must be at least 1"),
+        ({"movement_reduction": "median"}, "movement_reduction"),
+        ({"space": "importance", "train_stages": "nowhere.json"}, "nowhere.json is missing"),
+        ({"epochs": 0, "train_stages": "stages.json"}, "train_stages"),
+        ({"space": "importance", "importance": "none"}, "made from an importance"),
+        ({"space": "importance", "space_min": "0.001%"}, "smallest within reach"),
+        ({"space": "importance", "space_min": "90%", "space_max": "50%"}, "must rise"),
+        ({"space": "importance", "space_max": "lots"}, "cannot be read"),
         ({"sampler": "oracle"}, "oracle"),
+        ({"sampler": "exhaustive", "space": "medium", "step": 1}, "looks through spaces of up to 20,000 settings"),
     ],
 )
 def test_bad_settings_are_refused_before_any_training(settings, tmp_path, changes, message):

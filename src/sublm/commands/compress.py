@@ -28,7 +28,14 @@ def compress(
     step: int = Settings.step,
     min_layers: int | None = None,
     min_size: float = Settings.min_size,
+    space_min: str = Settings.space_min,
+    space_max: str = Settings.space_max,
+    space_steps: int = Settings.space_steps,
     importance: str = Settings.importance,
+    movement_epochs: int = Settings.movement_epochs,
+    movement_learning_rate: float = Settings.movement_learning_rate,
+    movement_penalty: float = Settings.movement_penalty,
+    movement_reduction: Literal["sum", "mean", "max"] = "max",
     strategy: str = Settings.strategy,
     epochs: int = Settings.epochs,
     learning_rate: float = Settings.learning_rate,
@@ -41,6 +48,9 @@ def compress(
     sampling: Literal["stratified", "uniform"] = "stratified",
     temperature: float = Settings.temperature,
     hidden: float = Settings.hidden,
+    label_weight: float | None = None,
+    logits_weight: float = Settings.logits_weight,
+    train_stages: str | None = None,
     freeze_embeddings: bool = Settings.freeze_embeddings,
     dropout: float = Settings.dropout,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
@@ -57,6 +67,7 @@ def compress(
     runtime: Literal["torch", "onnx"] = "torch",
     threads: int = Settings.threads,
     seed: int = Settings.seed,
+    only_importance: bool = False,
     dry_run: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
@@ -86,13 +97,22 @@ def compress(
             given.
         teacher_epochs: Epochs of fine-tuning the teacher, and of every baseline.
         teacher_learning_rate: Largest learning rate of fine-tuning the teacher.
-        space: The search space: nested (one family, each member holding all smaller ones), small, medium, layer,
-            large, uniform, or a space.json.
+        space: The search space: nested (one family, each member holding all smaller ones), importance (the widths that
+            occur in a few nested sub-networks), small, medium, layer, large, uniform, homogeneous,
+            homogeneous-kd, or a space.json.
         step: Neurons are kept in multiples of this.
         min_layers: Fewest layers of a sub-network in the space small; all of them if not given.
         min_size: Smallest share of the MACs in the space nested.
+        space_min: Multiply-accumulates of the smallest sub-network that the space importance is made from, as '25%' or
+            '4400M'.
+        space_max: Of the largest one.
+        space_steps: Sub-networks that it is made from, both ends included.
         importance: The score by which heads, neurons and layers are sorted: taylor, taylor_gate, fisher,
-            magnitude or none.
+            magnitude, movement or none.
+        movement_epochs: Epochs of fine-tuning in which the importance movement is learned.
+        movement_learning_rate: Largest learning rate of weights and scores in it.
+        movement_penalty: Largest weight of what pulls its scores down.
+        movement_reduction: From the scores of a unit's weights to its own.
         strategy: Which sub-networks a training step trains: guided, one_shot, sandwich, random, random_linear, kd or
             standard.
         epochs: Epochs of training the super-network; 0 searches the sorted teacher as it is.
@@ -106,10 +126,15 @@ def compress(
         sampling: How they are drawn: evenly over sizes, or each variable for itself.
         temperature: Of the distillation, for classes.
         hidden: Weight of the teacher's hidden states in the distillation.
+        label_weight: Weight of the task's own loss beside a teacher's; 1 for classes and 0 for regression if not given.
+        logits_weight: Weight of the teacher's logits.
+        train_stages: A JSON file with a list of training stages, each opening more of the space; all of it is trained
+            at once, for the epochs given, without.
         freeze_embeddings: Keep the teacher's word embeddings as they are in everything that learns from it.
         dropout: Of everything that learns from the teacher, whose answers are smooth already.
         precision: Of training and of evaluation in the search; auto takes bf16 where the machine gains from it.
-        sampler: How the search proposes: random, nsga2 or local_search.
+        sampler: How the search proposes: autotinybert, ehvi, exhaustive, grid, local_search, lsbo, morea, nsga2,
+            pareto_ea, random, rsbo or tpe.
         evaluations: Sub-networks to evaluate.
         objectives: What the front is made of: score and one or more of macs, parameters, latency; score and macs if
             not given.
@@ -125,6 +150,7 @@ def compress(
         runtime: What latency is measured on.
         threads: Threads used when latency is measured.
         seed: Of everything drawn at random.
+        only_importance: Stop when the importance is there and the search space written.
         dry_run: Check everything, show the plan and what it costs, and stop.
         overwrite: Use the run directory though it holds a run with other settings; stages that the change does not
             touch are kept.
@@ -146,4 +172,6 @@ def compress(
     found = work(**{name: value for name, value in settings.items() if name not in skipped})
     if dry_run:
         return PlanSummary(found)
+    if only_importance:
+        return found
     return FrontSummary(found, out or Settings(model=model, task=task).default_folder)

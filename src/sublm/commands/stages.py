@@ -55,6 +55,10 @@ def importance(
     run: Path,
     *,
     importance: str | None = None,
+    movement_epochs: int | None = None,
+    movement_learning_rate: float | None = None,
+    movement_penalty: float | None = None,
+    movement_reduction: Literal["sum", "mean", "max"] | None = None,
     overwrite: bool = False,
     quiet: bool = False,
     json: bool = False,
@@ -65,7 +69,11 @@ def importance(
 
     Args:
         run: The run directory.
-        importance: The score: taylor, taylor_gate, fisher, magnitude or none.
+        importance: The score: taylor, taylor_gate, fisher, magnitude, movement or none.
+        movement_epochs: Epochs of fine-tuning in which the importance movement is learned.
+        movement_learning_rate: Largest learning rate of weights and scores in it.
+        movement_penalty: Largest weight of what pulls its scores down.
+        movement_reduction: From the scores of a unit's weights to its own.
         overwrite: Change the settings of the run.
         quiet: Show nothing but errors.
         json: Print the result as JSON on standard output, and nothing else there.
@@ -77,32 +85,79 @@ def importance(
 
 
 def space(
-    run: Path,
+    run: Path | None = None,
     *,
     space: str | None = None,
     step: int | None = None,
     min_layers: int | None = None,
+    space_min: str | None = None,
+    space_max: str | None = None,
+    space_steps: int | None = None,
+    from_importance: Path | None = None,
+    from_nncf: Path | None = None,
+    model: str | None = None,
+    min_macs: str = "25%",
+    max_macs: str = "100%",
+    steps: int = 5,
+    align: int = 32,
+    depth: bool = True,
+    length: int | None = None,
+    widest: int | None = None,
+    out: Path = Path("space.json"),
+    nncf: Path | None = None,
     overwrite: bool = False,
     quiet: bool = False,
     json: bool = False,
 ) -> Any:
-    """Write the search space of a run, as a file that can be edited.
+    """Write a search space, of a run or from a file, as a file that can be edited.
 
-    What is not typed stays as the run has it.
+    With RUN, what is not typed stays as the run has it. Without, a space is made from saved importance, or read from a
+    published file of groups and widths; its sizes are computed from the widths alone.
 
     Args:
         run: The run directory.
-        space: small, medium, layer, large, uniform, or a space.json.
-        step: Neurons are kept in multiples of this.
-        min_layers: Fewest layers of a sub-network in the space small.
-        overwrite: Change the settings of the run.
+        space: Of a run: nested, importance, small, medium, layer, large, uniform, homogeneous,
+            homogeneous-kd, or a space.json.
+        step: Of a run: neurons are kept in multiples of this.
+        min_layers: Of a run: fewest layers of a sub-network in the space small.
+        space_min: Of a run: multiply-accumulates of the smallest sub-network that the space importance is made from.
+        space_max: Of a run: of the largest.
+        space_steps: Of a run: sub-networks it is made from, both ends included.
+        from_importance: Folder of an importance.safetensors, or that file, to make a space from.
+        from_nncf: A published file of groups and widths to read.
+        model: The model, for its sizes and its head; a BERT of the scores' or the groups' sizes if not given.
+        min_macs: Multiply-accumulates of the smallest sub-network that the space is made from, as '25%' or '4400M'.
+        max_macs: Of the largest.
+        steps: Sub-networks that it is made from, both ends included.
+        align: Neurons are kept in multiples of this.
+        depth: Let half-layers go of which under 2 % would be left.
+        length: Tokens that multiply-accumulates are counted at; 128, or what the published file says.
+        widest: Read only so many widths of each published group, the largest.
+        out: Where to write the space.
+        nncf: Write it as groups and widths too, to this file.
+        overwrite: Change the settings of the run; replace the files.
         quiet: Show nothing but errors.
         json: Print the result as JSON on standard output, and nothing else there.
 
     Examples:
         sublm space runs/mrpc --space medium --overwrite
+        sublm space --from-importance runs/mrpc --min-macs 4400M --steps 5 --align 32
+        sublm space --from-nncf published.json --out published-space.json
     """
-    return _work("space", dict(locals()))
+    typed: dict[str, Any] = dict(locals())
+    files: dict[str, Any] = {"from_importance": from_importance, "from_nncf": from_nncf}
+    of_run = ("space", "step", "min_layers", "space_min", "space_max", "space_steps")
+    if run is not None:
+        from sublm.errors import UsageError
+
+        if any(files.values()):
+            raise UsageError("Give either RUN or --from-importance or --from-nncf, not both.")
+        return _work("space", {name: typed[name] for name in ("run", *of_run, *_HOW[1:])})
+    from sublm.stages.spaces import write_space
+
+    making = ("min_macs", "max_macs", "steps", "align", "depth") if from_importance is not None else ()
+    shared = {name: typed[name] for name in ("model", "length", "widest", "out", "nncf", "overwrite", *making)}
+    return write_space(**files, **shared)
 
 
 def train(
@@ -170,7 +225,8 @@ def search(
     Args:
         run: The run directory.
         target: What the chosen model must meet, such as 'latency<=8ms', 'macs<=25%', 'parameters<=10M'.
-        sampler: How the search proposes: random, nsga2 or local_search.
+        sampler: How the search proposes: autotinybert, ehvi, exhaustive, grid, local_search, lsbo, morea, nsga2,
+            pareto_ea, random, rsbo or tpe.
         evaluations: Sub-networks to evaluate.
         objectives: What the front is made of: score and one or more of macs, parameters, latency.
         overwrite: Change the settings of the run.

@@ -6,6 +6,7 @@ from sublm.costs.lengths import representative_lengths
 from sublm.costs.macs import macs
 from sublm.costs.parameters import parameters
 from sublm.costs.prediction import LatencyPredictor, fit_latency
+from sublm.costs.reference import shape_costs
 
 __all__ = [
     "CostModel",
@@ -17,4 +18,5 @@ __all__ = [
     "measure_latency",
     "parameters",
     "representative_lengths",
+    "shape_costs",
 ]

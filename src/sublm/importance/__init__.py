@@ -10,6 +10,7 @@ from torch import Tensor
 from sublm.errors import SubLMError
 from sublm.importance.fisher import fisher
 from sublm.importance.magnitude import magnitude
+from sublm.importance.movement import Movement, MovementOptions, movement
 from sublm.importance.scores import Importance
 from sublm.importance.taylor import taylor, taylor_gate
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 IMPORTANCE: dict[str, Callable[..., Importance]] = {
     "fisher": fisher,
     "magnitude": magnitude,
+    "movement": movement,
     "taylor": taylor,
     "taylor_gate": taylor_gate,
 }
@@ -49,4 +51,15 @@ def compute_importance(
     return IMPORTANCE[method](supernet, batches, **options)
 
 
-__all__ = ["IMPORTANCE", "Importance", "compute_importance", "fisher", "magnitude", "taylor", "taylor_gate"]
+__all__ = [
+    "IMPORTANCE",
+    "Importance",
+    "Movement",
+    "MovementOptions",
+    "compute_importance",
+    "fisher",
+    "magnitude",
+    "movement",
+    "taylor",
+    "taylor_gate",
+]

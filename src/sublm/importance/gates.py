@@ -88,7 +88,8 @@ def average(
         for name, gradient in gradients.items():
             sums[name] = sums.get(name, torch.zeros(())) + gradient.abs().pow(power).sum(0)
         examples += gradients["hidden"].shape[0]
-    return Importance(**{name: total / examples for name, total in sums.items()}, method=method)
+    means: dict[str, Any] = {name: total / examples for name, total in sums.items()}
+    return Importance(**means, method=method)
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -26,6 +28,7 @@ class Importance:
         qk_dims: `[layers, heads, head size]`: dimensions of queries and keys.
         v_dims: `[layers, heads, head size]`: dimensions of values.
         method: Name of the score.
+        details: How it was computed, such as the `reduction` from the members of a unit; plain data.
     """
 
     heads: Tensor
@@ -35,10 +38,11 @@ class Importance:
     qk_dims: Tensor
     v_dims: Tensor
     method: str
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def tensors(self) -> dict[str, Tensor]:
         """The scores by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "method"}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("method", "details")}
 
     def layer_order(self) -> tuple[int, ...]:
         """Layers, the most important first."""
@@ -51,7 +55,8 @@ class Importance:
             {n: t.detach().cpu().contiguous() for n, t in self.tensors().items()}, folder / "importance.safetensors"
         )
         shapes = {name: list(tensor.shape) for name, tensor in self.tensors().items()}
-        text = json.dumps({"schema": SCHEMA, "method": self.method, "shapes": shapes}, indent=2, sort_keys=True)
+        description = {"schema": SCHEMA, "method": self.method, "shapes": shapes, "details": dict(self.details)}
+        text = json.dumps(description, indent=2, sort_keys=True)
         (folder / "importance.json").write_text(text + "\n", encoding="utf-8")
 
     @classmethod
@@ -70,4 +75,4 @@ class Importance:
             ) from None
         if description.get("schema") != SCHEMA:
             raise RunError(f"The importance in {folder} has schema {description.get('schema')}; {SCHEMA} is needed.")
-        return cls(**tensors, method=description["method"])
+        return cls(**tensors, method=description["method"], details=description.get("details", {}))

@@ -23,7 +23,7 @@ from sublm.search.constraints import Constraint, Costs, check_constraints, meets
 from sublm.search.evaluation import Evaluation
 from sublm.search.log import EvaluationLog
 from sublm.search.mirror import OptunaMirror
-from sublm.search.samplers import SAMPLERS, Observation, Problem, Sampler
+from sublm.search.samplers import SAMPLERS, Observation, Problem, Sampler, check_sampler
 from sublm.spaces.space import SearchSpace, Values
 from sublm.spaces.stratified import StratifiedSampler
 from sublm.spaces.subnet import Subnet
@@ -83,7 +83,8 @@ class Study:
         Raises:
             TargetError: If nothing in the space meets the constraints.
             SubnetError: If a seed is not in the space.
-            RunError: If an objective or the sampler is unknown, or the folder holds another search.
+            RunError: If an objective or the sampler is unknown, the sampler cannot search the space, or the folder
+                holds another search.
         """
         self.space = space
         self.objectives = tuple(objectives)
@@ -97,9 +98,12 @@ class Study:
                 f"{', '.join(['score', *sorted(self._costs)])}."
             )
         self.sampler = _sampler(sampler)
+        check_sampler(self.sampler, space)
         feasible = check_constraints(space, self.constraints, self._costs)
         self._starts = self._starting_points(feasible, seeds)
-        self._problem = Problem(space, self._admissible, self._drawer(feasible), self._known_objectives)
+        self._problem = Problem(
+            space, self._admissible, self._drawer(feasible), self.objectives, self.constraints, self._costs
+        )
         self._configuration = self._describe(seeds)
         self._seen: set[str] = set()
         self.evaluations: list[Evaluation] = []
@@ -204,15 +208,6 @@ class Study:
         subnet = self.space.decode(values)
         return subnet.key not in self._seen and meets(subnet, self.constraints, self._costs)
 
-    def _known_objectives(self, values: Mapping[str, Any]) -> tuple[float, ...]:
-        """See `Problem.costs`."""
-        subnet = self.space.decode(values)
-        known = [math.nan if name == "score" else float(self._costs[name](subnet)) for name in self.objectives]
-        return tuple(
-            cost if name == "score" or math.isfinite(cost) else math.inf
-            for name, cost in zip(self.objectives, known, strict=True)
-        )
-
     def _starting_points(self, feasible: Subnet, seeds: Sequence[Subnet]) -> list[Values]:
         """Largest, smallest, those given, and the dearest on the way between that still meets the constraints."""
         found = [self.space.encode(subnet) for subnet in (self.space.largest, self.space.smallest)]
@@ -299,6 +294,11 @@ class Study:
 
 
 def _sampler(sampler: str | Sampler) -> Sampler:
+    """The sampler of that name, or the sampler itself.
+
+    Raises:
+        RunError: If there is none of that name.
+    """
     if not isinstance(sampler, str):
         return sampler
     if sampler not in SAMPLERS:

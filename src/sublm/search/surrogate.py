@@ -128,10 +128,16 @@ class Surrogate:
         return Belief(mean, deviation, self._warpings)
 
     def _costs(self, settings: Sequence[Mapping[str, Any]]) -> Array:
-        """What is known of the objectives, [n, objectives]; NaN where nothing is."""
-        if self._problem.costs is None:
-            return np.full((len(settings), self.points.shape[1]), np.nan)
-        return np.array([self._problem.costs(values) for values in settings], dtype=np.float64)
+        """What is known of the objectives, [n, objectives]: NaN where nothing is, infinity for a cost that is none."""
+        found = np.full((len(settings), self.points.shape[1]), np.nan)
+        costs = [(i, self._problem.costs.get(name)) for i, name in enumerate(self._problem.objectives)]
+        for row, values in zip(found, settings, strict=True):
+            subnet = self._problem.space.decode(values)
+            for column, cost in costs:
+                if cost is not None:
+                    value = float(cost(subnet))
+                    row[column] = value if np.isfinite(value) else np.inf
+        return found
 
     def _scale(self, costs: Array) -> Array:
         # Half a size costs about as much score wherever one starts, so sizes are looked at as logarithms.
@@ -177,7 +183,7 @@ def propose_best(
         rng: Source of randomness.
         acquisition: Makes the acquisition from the fitted surrogate.
         start: So many settings are random, spread over the cost axis, before the model is asked.
-        pool: Number of candidates looked at in all.
+        pool: Number of candidates looked at in all, at least 8.
     """
     from threadpoolctl import threadpool_limits
 
@@ -190,13 +196,14 @@ def propose_best(
         worth_of = acquisition(surrogate)
         candidates = _Candidates(problem, surrogate, worth_of)
         front = [history[i].values for i in pareto.front([seen.objectives for seen in history])]
-        share = pool // 4
+        # Under tight constraints a random setting takes as long as a hundred offspring, so there are fewer of them.
+        share = pool // 8
         candidates.add(lambda: problem.draw(rng, rng.random()), share)
-        candidates.add(lambda: _offspring(problem.space, front, rng), share)
+        candidates.add(lambda: _offspring(problem.space, front, rng), 3 * share)
         for _ in range(2):
             best = candidates.best(6)
             if best:
-                candidates.add(lambda parents=best: _offspring(problem.space, parents, rng), share)  # type: ignore[misc]
+                candidates.add(lambda parents=best: _offspring(problem.space, parents, rng), 2 * share)  # type: ignore[misc]
     best = candidates.best(1)
     return best[0] if best else fresh(problem, len(history), rng)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sublm.spaces import homogeneous
+from sublm.spaces.from_importance import even_targets, from_importance
 from sublm.spaces.large import large
 from sublm.spaces.layer import layer
 from sublm.spaces.medium import medium
 from sublm.spaces.nested import nested, nested_subnets
+from sublm.spaces.nncf import Published, read_nncf, write_nncf
 from sublm.spaces.small import small
 from sublm.spaces.space import SearchSpace
 from sublm.spaces.stratified import StratifiedSampler
@@ -16,6 +19,8 @@ from sublm.spaces.uniform import uniform
 from sublm.spaces.variables import Choice, Integer, Subset, Variable
 
 SPACES: dict[str, Callable[..., SearchSpace]] = {
+    "homogeneous": homogeneous.mlm,
+    "homogeneous-kd": homogeneous.kd,
     "large": large,
     "layer": layer,
     "medium": medium,
@@ -28,16 +33,22 @@ __all__ = [
     "SPACES",
     "Choice",
     "Integer",
+    "Published",
     "SearchSpace",
     "StratifiedSampler",
     "Subnet",
     "Subset",
     "Variable",
+    "even_targets",
+    "from_importance",
+    "homogeneous",
     "large",
     "layer",
     "medium",
     "nested",
     "nested_subnets",
+    "read_nncf",
     "small",
     "uniform",
+    "write_nncf",
 ]

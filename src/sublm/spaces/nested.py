@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from sublm.errors import SubnetError, TargetError
+from sublm.spaces.comparable import comparable
 from sublm.spaces.space import Rule, SearchSpace, Values, register, shape_of
 from sublm.spaces.subnet import Subnet
 from sublm.spaces.variables import Integer
@@ -34,9 +35,9 @@ def nested(
 
     Args:
         supernet_or_shape: What sub-networks are cut from.
-        importance: Anything with `heads` [L, H] and `neurons` [L, N], scores that are comparable across both
-            (tensors, arrays or lists).
-        cost: Cost that scores are divided by, such as MACs.
+        importance: Anything with `heads` [L, H] and `neurons` [L, N] (tensors, arrays or lists).
+        cost: Cost that scores are divided by, such as MACs; scores that are means or maxima are not, as they do not
+            grow with the size of a unit.
         step: Neurons are kept in blocks of so many.
         min_heads: Heads that every layer keeps; 0 lets attention halves go.
         min_neurons: Neurons that every layer keeps; one step by default, 0 lets FFN halves go.
@@ -60,12 +61,13 @@ def nested(
     # for the half-layer itself.
     full = Subnet.full(shape)
     whole = cost(full)
+    plain = comparable(importance)
     ranked: list[tuple[float, int]] = []
     for layer in range(shape.layers):
         fewer_heads = full.replace(heads=_with(full.heads, layer, max(1, shape.heads - 1)))
-        head_price = _price(whole - cost(fewer_heads), min(1, shape.heads - 1))
+        head_price = 1.0 if plain else _price(whole - cost(fewer_heads), min(1, shape.heads - 1))
         fewer_neurons = full.replace(neurons=_with(full.neurons, layer, max(1, shape.neurons - step)))
-        neuron_price = _price(whole - cost(fewer_neurons), min(step, shape.neurons - 1))
+        neuron_price = 1.0 if plain else _price(whole - cost(fewer_neurons), min(step, shape.neurons - 1))
         ranked += [(score / head_price, 2 * layer) for score in heads[layer][min_heads:]]
         for start, end in _blocks(floor, shape.neurons, step):
             ranked.append((sum(neurons[layer][start:end]) / (end - start) / neuron_price, 2 * layer + 1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -20,6 +21,7 @@ from sublm.spaces.subnet import Subnet
 from sublm.spaces.variables import Variable, variable_from_dict
 
 SCHEMA = 1
+_LISTS = re.compile(r"\[[-\d.,\seE+]*\]")
 
 Values = dict[str, Any]
 
@@ -111,6 +113,22 @@ class SearchSpace:
     def lowest(self) -> Subnet:
         """Every variable at its lowest: no sub-network of the space keeps less."""
         return self.decode({name: variable.lowest for name, variable in self.variables.items()})
+
+    @cached_property
+    def seeds(self) -> tuple[Subnet, ...]:
+        """The sub-networks that the space was made from, as far as it still holds them; most spaces have none.
+
+        Raises:
+            SubnetError: If one cannot be read.
+        """
+        found = []
+        for entry in self.options.get("seeds", ()):
+            if not isinstance(entry, Mapping) or not {"heads", "neurons"} <= entry.keys():
+                raise SubnetError("A seed of a search space needs the fields heads and neurons.")
+            subnet = Subnet(tuple(entry["heads"]), tuple(entry["neurons"]), self.shape.hidden, self.shape.head_size)
+            if self.contains(subnet):
+                found.append(subnet)
+        return tuple(found)
 
     def decode(self, values: Mapping[str, Any]) -> Subnet:
         """The sub-network that the values stand for.
@@ -251,8 +269,8 @@ class SearchSpace:
         return cls(str(data["name"]), shape, variables, dict(data.get("options", {})))
 
     def to_json(self) -> str:
-        """Readable, editable JSON; the order of the variables is kept."""
-        return json.dumps(self.to_dict(), indent=1)
+        """Readable, editable JSON: the order of the variables is kept, a list of numbers stands on one line."""
+        return _LISTS.sub(lambda match: " ".join(match.group().split()), json.dumps(self.to_dict(), indent=1))
 
     @classmethod
     def from_json(cls, text: str) -> SearchSpace:

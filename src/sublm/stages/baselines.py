@@ -74,7 +74,7 @@ def _train(
         "subnet": subnet.to_dict(),
         "epochs": s.teacher_epochs,
         "learning_rate": s.learning_rate,
-        "distillation": [s.temperature, s.hidden, s.freeze_embeddings, s.dropout],
+        "distillation": [s.temperature, s.hidden, s.label_weight, s.logits_weight, s.freeze_embeddings, s.dropout],
     }
     stage = work.stage(f"baseline {name}", inputs, [path], upto="importance")
     folder = work.run.folder / path

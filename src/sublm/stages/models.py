@@ -166,7 +166,7 @@ def _make_model(
         "subnet": subnet.to_dict(),
         "epochs": s.recover_epochs,
         "learning_rate": s.learning_rate,
-        "distillation": [s.temperature, s.hidden, s.freeze_embeddings, s.dropout],
+        "distillation": [s.temperature, s.hidden, s.label_weight, s.logits_weight, s.freeze_embeddings, s.dropout],
         "refit": s.refit,
         "onnx": s.onnx or s.runtime == "onnx",
     }

@@ -52,6 +52,9 @@ def make_plan(work: Workspace) -> dict[str, Any]:
 
     if s.teacher is None and not trained:
         add("teacher", f"{plural(s.teacher_epochs, 'epoch')} of fine-tuning", s.teacher_epochs * step_rows)
+    if s.importance == "movement":
+        epochs = plural(s.movement_epochs, "epoch")
+        add("importance", f"{epochs} of fine-tuning with movement scores", s.movement_epochs * step_rows)
     if s.epochs:
         add(
             "train",

@@ -9,7 +9,8 @@ from typing import Any
 
 from sublm.costs import LatencyPredictor, cost_model, fit_latency, representative_lengths
 from sublm.run import Stage, fingerprint, read_json, write_json
-from sublm.search import Constraint, Evaluation, check_constraints, parse_targets, search
+from sublm.search import SAMPLERS, Constraint, Evaluation, check_constraints, parse_targets, search
+from sublm.search.samplers import check_sampler
 from sublm.spaces import StratifiedSampler, Subnet
 from sublm.stages.supernet import Prepared, family
 from sublm.stages.workspace import Workspace
@@ -96,7 +97,8 @@ def fit_predictor(work: Workspace, prepared: Prepared) -> LatencyPredictor | Non
 
 
 def check_target(work: Workspace, prepared: Prepared, predictor: LatencyPredictor | None) -> tuple[Constraint, ...]:
-    """Reads the targets and makes sure that something in the space meets them."""
+    """Reads the targets and makes sure that something in the space meets them, and that the sampler can search it."""
+    check_sampler(SAMPLERS[work.settings.sampler](), prepared.space)
     costs = costs_of(work, prepared, predictor)
     whole = {name: cost(prepared.supernet.largest) for name, cost in costs.items()}
     constraints = parse_targets(work.settings.target, whole)
@@ -139,7 +141,7 @@ def search_subnets(
             sampler=s.sampler,
             evaluations=s.evaluations,
             seed=s.seed,
-            seeds=family(work, prepared, tuple(dict.fromkeys((*SEED_SHARES, *s.sizes)))),
+            seeds=[*prepared.space.seeds, *family(work, prepared, tuple(dict.fromkeys((*SEED_SHARES, *s.sizes))))],
             folder=work.run.folder / "search",
             progress=show,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,14 +14,18 @@ from safetensors.torch import load_file, save_file
 
 from sublm.costs import cost_model
 from sublm.errors import RunError
-from sublm.importance import Importance, compute_importance
-from sublm.run import read_json, write_json
-from sublm.spaces import SPACES, SearchSpace, StratifiedSampler, nested
+from sublm.files import write_text
+from sublm.importance import Importance, Movement, MovementOptions, compute_importance
+from sublm.run import read_json
+from sublm.settings import Settings
+from sublm.spaces import SPACES, SearchSpace, StratifiedSampler, from_importance, nested
+from sublm.stages.spaces import read_targets
 from sublm.stages.teacher import TeacherResult
 from sublm.stages.workspace import Workspace, plural
 from sublm.supernet import SuperNet
+from sublm.supernet.layout import find_layout
 from sublm.tasks import build_model
-from sublm.training import STRATEGIES
+from sublm.training import STRATEGIES, Strategy, TrainStage, fixed, held, read_stages, restrict
 
 IMPORTANCE_BATCHES = 32
 """A thousand rows at the default batch size."""
@@ -43,10 +47,12 @@ class Prepared:
 
 
 def score_units(work: Workspace, teacher: TeacherResult, supernet: SuperNet) -> Importance | None:
-    """Scores the teacher's units on a few training batches."""
+    """Scores the teacher's units: on a few training batches, or by learning scores in a fine-tuning of their own."""
     method = work.settings.importance
     if method == "none":
         return None
+    if method == "movement":
+        return learn_movement(work)
     inputs = {"method": method, "batches": IMPORTANCE_BATCHES, "batch_size": work.settings.batch_size}
     outputs = ["importance.safetensors", "importance.json"]
     stage = work.stage("importance", inputs | {"seed": work.settings.seed}, outputs=outputs)
@@ -55,6 +61,45 @@ def score_units(work: Workspace, teacher: TeacherResult, supernet: SuperNet) -> 
             batches = islice(work.batches()(0), IMPORTANCE_BATCHES)
             inputs_only = ({k: v for k, v in batch.items() if k != "index"} for batch in batches)
             compute_importance(supernet, method, inputs_only).save(work.run.folder)
+    return Importance.load(work.run.folder)
+
+
+def learn_movement(work: Workspace) -> Importance:
+    """Fine-tunes the model as it was given, with movement scores; only the scores are kept.
+
+    It starts from the given model rather than from the teacher, whose weights have arrived and move no more. The
+    learning rate falls over twice the epochs, as published, and the phase ends with its warm-up.
+    """
+    s = work.settings
+    inputs = {
+        "method": "movement",
+        "model": work.model_fingerprint,
+        "epochs": s.movement_epochs,
+        "learning_rate": s.movement_learning_rate,
+        "penalty": s.movement_penalty,
+        "reduction": s.movement_reduction,
+        "optimizer": [s.warmup, s.schedule, s.clip, s.precision, s.batch_size],
+        "data": work.data.fingerprint,
+        "seed": s.seed,
+    }
+    stage = work.stage("importance", inputs, outputs=["importance.safetensors", "importance.json"])
+    if not stage.done:
+        with work.doing(
+            stage, f"Learning movement scores ({plural(s.movement_epochs, 'epoch')} of fine-tuning)"
+        ) as checkpoints:
+            model, _ = build_model(s.model, work.data.task, seed=s.seed)
+            moving = Movement(model, find_layout(model), MovementOptions(penalty=s.movement_penalty))
+            options = work.options(s.movement_epochs, s.movement_learning_rate)
+            result = work.train(
+                moving,
+                fixed(teach="labels"),
+                replace(options, weight_decay=0.0, horizon=2.0 * s.movement_epochs),
+                checkpoints,
+                student=False,
+                hooks=moving,
+            )
+            stage.result |= {"train_seconds": result.seconds, "masked": moving.masked()}
+            moving.importance(s.movement_reduction).save(work.run.folder)  # type: ignore[arg-type]
     return Importance.load(work.run.folder)
 
 
@@ -68,14 +113,19 @@ def make_space(
         space = SearchSpace.from_dict(read_json(path))
         if space.shape != supernet.shape:
             raise RunError(f"{path} belongs to a model of shape {space.shape}; this one has {supernet.shape}.")
-    elif s.space == "nested":
+    elif s.space in ("nested", "importance"):
         costs = cost_model(supernet)
         if importance is None:  # before the scores are known: any order of the units gives the same range of costs
             scores = torch.ones(supernet.shape.layers, supernet.shape.heads)
             neurons = torch.ones(supernet.shape.layers, supernet.shape.neurons)
-            importance = SimpleNamespace(heads=scores, neurons=neurons)  # type: ignore[assignment]
-        least = s.min_size * costs.macs(supernet.largest)
-        space = nested(supernet, importance, costs.macs, step=s.step, least=least)
+            flat = SimpleNamespace(heads=scores, neurons=neurons, details={"reduction": "mean"})
+            importance = flat  # type: ignore[assignment]
+        whole = costs.macs(supernet.largest)
+        if s.space == "nested":
+            space = nested(supernet, importance, costs.macs, step=s.step, least=s.min_size * whole)
+        else:
+            targets = read_targets(s.space_min, s.space_max, s.space_steps, whole)
+            space = from_importance(supernet, importance, costs.macs, targets, align=s.step)
     else:
         options: dict[str, Any] = {"step": s.step}
         if s.space == "small":
@@ -87,13 +137,15 @@ def make_space(
             # A half-layer that is left out is lost to all: at least one head and one block of neurons stay.
             options |= {"min_heads": 1, "min_neurons": s.step}
         space = SPACES[s.space](supernet, **options)
+    if s.train_stages is not None:
+        restrict(space, training_plan(s)[-1])  # refuses a space that has no stages
     if not write:
         return space
     data = space.to_dict()
     stage = work.stage("space", {"space": data}, outputs=["space.json"])
     if not stage.done:
         with work.doing(stage, f"Writing the search space ({space.name}, {space.size:.3g} settings)"):
-            write_json(work.run.folder / "space.json", data)
+            write_text(work.run.folder / "space.json", space.to_json() + "\n")
     return space
 
 
@@ -126,38 +178,68 @@ def train_supernet(work: Workspace, teacher: TeacherResult, prepared: Prepared) 
         "sampling": s.sampling,
         "temperature": s.temperature,
         "hidden": s.hidden,
+        "weights": [s.label_weight, s.logits_weight],
         "freeze_embeddings": s.freeze_embeddings,
         "dropout": s.dropout,
         "optimizer": [s.weight_decay, s.warmup, s.schedule, s.clip, s.precision, s.batch_size],
         "teacher": teacher.teaches,
         "seed": s.seed,
     }
+    plan = training_plan(s)
+    if s.train_stages is not None:
+        inputs["stages"] = [stage.to_dict() for stage in plan]
     stage = work.stage("train", inputs, outputs=["supernet"])
     path = work.run.folder / "supernet" / "model.safetensors"
     if not stage.done:
-        with work.doing(
-            stage, f"Training the super-network ({s.strategy}, {plural(s.epochs, 'epoch')})"
-        ) as checkpoints:
-            model = cost_model(supernet)
-            options: dict[str, Any] = {"teach": "teacher" if teacher.teaches else "labels"}
-            if s.strategy != "standard":
-                sampler = StratifiedSampler(space, model.macs).sample if s.sampling == "stratified" else space.sample
-                options |= {"random_nets": s.random_nets, "sampler": sampler}
-            strategy = STRATEGIES[s.strategy](space, **options)
-            result = work.train(
-                supernet,
-                strategy,
-                work.options(s.epochs, s.learning_rate),
-                checkpoints,
-                teacher=teacher.model if teacher.teaches else None,
-                probe=_probe(work, prepared),
-            )
-            stage.result |= {"train_seconds": result.seconds, "steps": result.steps, "best_step": result.best_step}
+        epochs = plural(sum(part.epochs for part in plan), "epoch")
+        with work.doing(stage, f"Training the super-network ({s.strategy}, {epochs})") as checkpoints:
+            seconds, steps, trained = 0.0, 0, 0
+            for number, part in enumerate(plan):
+                last = number == len(plan) - 1
+                opened = space if s.train_stages is None else restrict(space, part)
+                options = work.options(part.epochs, part.init_lr or s.learning_rate)
+                if s.train_stages is not None:  # as published: a cosine of its own for every stage, without warm-up
+                    options = replace(options, schedule="cosine", warmup=0.0, horizon=float(part.epochs_lr or 0))
+                result = work.train(
+                    supernet,
+                    held(_strategy(work, teacher, supernet, opened), part.sample_rate, seed=s.seed),
+                    options,
+                    checkpoints if last else checkpoints / f"stage-{number}",
+                    teacher=teacher.model if teacher.teaches else None,
+                    # Before the last stage, small sub-networks are not trained: their scores choose nothing.
+                    probe=_probe(work, prepared) if last else None,
+                    first_epoch=trained,
+                )
+                seconds, steps, trained = seconds + result.seconds, steps + result.steps, trained + part.epochs
+            stage.result |= {"train_seconds": seconds, "steps": steps, "best_step": result.best_step}
             path.parent.mkdir(exist_ok=True)
             weights = {name: tensor.contiguous().clone() for name, tensor in supernet.model.state_dict().items()}
             save_file(weights, path)
     supernet.model.load_state_dict(load_file(path))
     supernet.activate(supernet.largest)
+
+
+def training_plan(settings: Settings) -> tuple[TrainStage, ...]:
+    """The stages of the training: those of the file, or one that trains everything.
+
+    Raises:
+        RunError: If the file cannot be read.
+        TrainingError: If it does not hold stages.
+    """
+    if settings.train_stages is None:
+        return (TrainStage(epochs=settings.epochs),)
+    return read_stages(read_json(settings.train_stages))
+
+
+def _strategy(work: Workspace, teacher: TeacherResult, supernet: SuperNet, space: SearchSpace) -> Strategy:
+    """The strategy of the settings on a space."""
+    s = work.settings
+    options: dict[str, Any] = {"teach": "teacher" if teacher.teaches else "labels"}
+    if s.strategy != "standard":
+        uniform = s.sampling != "stratified" or space.size == 1
+        sampler = space.sample if uniform else StratifiedSampler(space, cost_model(supernet).macs).sample
+        options |= {"random_nets": s.random_nets, "sampler": sampler}
+    return STRATEGIES[s.strategy](space, **options)
 
 
 def _probe(work: Workspace, prepared: Prepared) -> Any:

@@ -27,7 +27,7 @@ from sublm.tasks import (
     load_tokenizer,
     training_batches,
 )
-from sublm.training import Distillation, Strategy, TrainOptions, TrainResult, train
+from sublm.training import Distillation, Hooks, Strategy, TrainOptions, TrainResult, train
 
 CHAIN = ("teacher", "importance", "space", "train", "search")
 """The stages that stand on each other."""
@@ -126,7 +126,10 @@ class Workspace:
 
     def distillation(self, layers: tuple[int, ...] | None = None) -> Distillation:
         """How students learn from teachers; `layers` are the teacher's that a student kept."""
-        return Distillation(temperature=self.settings.temperature, hidden=self.settings.hidden, layers=layers)
+        s = self.settings
+        return Distillation(
+            temperature=s.temperature, labels=s.label_weight, logits=s.logits_weight, hidden=s.hidden, layers=layers
+        )
 
     def train(
         self,
@@ -140,12 +143,15 @@ class Workspace:
         split: str = "train",
         layers: tuple[int, ...] | None = None,
         student: bool = True,
+        hooks: Hooks | None = None,
+        first_epoch: int = 0,
     ) -> TrainResult:
         """Trains with the run's data; resumes from `folder`.
 
         A student, cut from its teacher, keeps its word embeddings, which fit already: their dense gradient and
         optimizer state would cost a small sub-network more than its whole encoder. It also trains without dropout: the
-        teacher's answers are smooth already, and drawing the masks takes time.
+        teacher's answers are smooth already, and drawing the masks takes time. `first_epoch` numbers the epochs of
+        a training that goes on where another ended, so that its batches are others.
         """
 
         def show(step: int, steps: int, loss: float, rate: float) -> None:
@@ -162,7 +168,7 @@ class Workspace:
         try:
             return train(
                 network,
-                self.batches(split),
+                lambda epoch: self.batches(split)(first_epoch + epoch),
                 strategy,
                 options,
                 steps_per_epoch=self.steps_per_epoch(split),
@@ -178,6 +184,7 @@ class Workspace:
                     "dropout": self.settings.dropout,
                 },
                 progress=show,
+                hooks=hooks,
             )
         finally:
             words.requires_grad_(True)
@@ -260,7 +267,7 @@ def check_choices(settings: Settings) -> None:
     for name, known in (
         ("importance", [*IMPORTANCE, "none"]),
         ("sampler", [*SAMPLERS]),
-        ("space", [*SPACES, "nested"]),
+        ("space", [*SPACES, "nested", "importance"]),
         ("strategy", [*STRATEGIES]),
     ):
         value = getattr(settings, name)

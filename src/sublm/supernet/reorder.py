@@ -79,4 +79,5 @@ def reorder(supernet: SuperNet, importance: Importance) -> Importance:
         qk_dims=importance.qk_dims.gather(2, query_key).gather(1, by_head),
         v_dims=importance.v_dims.gather(2, value).gather(1, by_head),
         method=importance.method,
+        details=importance.details,
     )

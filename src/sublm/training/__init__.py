@@ -2,7 +2,8 @@
 
 from sublm.training.distillation import Distillation
 from sublm.training.loop import Batches, train
-from sublm.training.options import Progress, Record, TrainOptions, TrainResult
+from sublm.training.options import Hooks, Progress, Record, TrainOptions, TrainResult
+from sublm.training.stages import TrainStage, held, read_stages, restrict
 from sublm.training.strategies import (
     STRATEGIES,
     Draw,
@@ -24,6 +25,7 @@ __all__ = [
     "Batches",
     "Distillation",
     "Draw",
+    "Hooks",
     "Progress",
     "Record",
     "Sampler",
@@ -31,12 +33,16 @@ __all__ = [
     "Teach",
     "TrainOptions",
     "TrainResult",
+    "TrainStage",
     "fixed",
     "guided",
+    "held",
     "kd",
     "one_shot",
     "random_linear",
     "random_subnets",
+    "read_stages",
+    "restrict",
     "sandwich",
     "standard",
     "train",

@@ -19,10 +19,11 @@ from torch import Tensor, nn
 
 from sublm.errors import TrainingError
 from sublm.training import checkpoints
+from sublm.training.attention import fastest_attention
 from sublm.training.distillation import Distillation, Kind
 from sublm.training.distributed import sum_gradients
 from sublm.training.optimizer import build_optimizer, schedule_factor
-from sublm.training.options import Progress, Record, TrainOptions, TrainResult
+from sublm.training.options import Hooks, Progress, Record, TrainOptions, TrainResult
 from sublm.training.precision import Precision, open_accelerator
 from sublm.training.step import Elastic, Stepper
 from sublm.training.strategies import Draw, Strategy
@@ -47,6 +48,7 @@ def train(
     folder: Path | str | None = None,
     identity: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    hooks: Hooks | None = None,
 ) -> TrainResult:
     """Trains a super-network or a plain model, in place.
 
@@ -68,6 +70,7 @@ def train(
         folder: Where checkpoints go; None keeps none.
         identity: What else must be the same when the training is gone on with, such as the fingerprint of the data.
         progress: Called every `options.log_every` steps.
+        hooks: What else happens in a step, such as learning scores.
 
     Raises:
         TrainingError: If the trial step fails, or the loss is not a finite number.
@@ -91,9 +94,11 @@ def train(
             folder=Path(folder) if folder is not None else None,
             identity=identity or {},
             progress=progress,
+            hooks=hooks,
         )
         try:
-            return training.run()
+            with fastest_attention(training.model, accelerator.device, precision):
+                return training.run()
         finally:
             training.close()
             checkpoints.restore_random_state(before)
@@ -119,6 +124,7 @@ class _Training:
         folder: Path | None,
         identity: Mapping[str, Any],
         progress: Progress | None,
+        hooks: Hooks | None,
     ) -> None:
         if batches_per_epoch < 1:
             raise TrainingError(
@@ -131,7 +137,7 @@ class _Training:
         self.active = self.elastic.active if self.elastic is not None else None
         self.batches, self.batches_per_epoch = batches, batches_per_epoch
         self.strategy, self.options, self.probe = strategy, options, probe
-        self.folder, self.progress = folder, progress
+        self.folder, self.progress, self.hooks = folder, progress, hooks
         self.accelerator, self.precision = accelerator, precision
         self.model.to(self.accelerator.device)
         self.teacher = None
@@ -199,7 +205,7 @@ class _Training:
             epoch, within = divmod(self.step, self.steps_in_epoch)
             windows = self._windows(epoch, skip=within)
             for _ in range(within, self.steps_in_epoch):
-                self._one_step(next(windows), self._draws(self.step))
+                self._one_step(next(windows), self.step)
                 self.step += 1
                 ends_epoch = self.step % self.steps_in_epoch == 0
                 probes = self.probe is not None and (
@@ -220,12 +226,19 @@ class _Training:
                 if saves:
                     self._save(ended=False)
 
-    def _one_step(self, window: list[dict[str, Tensor]], draws: list[Draw]) -> None:
+    def _one_step(self, window: list[dict[str, Tensor]], step: int) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(self.step)
-        self.losses.append(self.stepper.gradients(window, draws))
+        if self.hooks is not None:
+            self.hooks.before(step, self.steps)
+        self.losses.append(self.stepper.gradients(window, self._draws(step)))
         sum_gradients(self.accelerator, self.parameters)
-        if self.options.clip:
+        if self.hooks is not None:
+            self.accelerator.unscale_gradients()
+            self.hooks.after()
+            if self.options.clip:  # not Accelerate's, which would unscale again
+                torch.nn.utils.clip_grad_norm_(self.parameters, self.options.clip)
+        elif self.options.clip:
             self.accelerator.clip_grad_norm_(self.parameters, self.options.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -239,7 +252,7 @@ class _Training:
         self.model.train()
         try:
             for step in sorted({0, self.steps - 1}):
-                self._one_step(window, self._draws(step))
+                self._one_step(window, step)
             losses = torch.stack(self.losses).tolist()
         except (RuntimeError, ValueError, KeyError, IndexError, TypeError) as error:
             shapes = ", ".join(f"{name} {list(values.shape)}" for name, values in window[0].items())
@@ -267,7 +280,8 @@ class _Training:
 
     def _learning_rate(self, step: int) -> float:
         options = self.options
-        return options.learning_rate * schedule_factor(step, self.steps, options.warmup, options.schedule)
+        steps = round(self.steps * options.horizon / options.epochs) if options.horizon else self.steps
+        return options.learning_rate * schedule_factor(step, steps, options.warmup, options.schedule)
 
     def _windows(self, epoch: int, *, skip: int) -> Iterator[list[dict[str, Tensor]]]:
         """The batches of every step of an epoch from step `skip` on."""

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sublm.errors import TrainingError
 
 Progress = Callable[[int, int, float, float], None]
 """Called now and then with the steps done, all steps, the mean loss since the last call, and steps per second."""
+
+
+class Hooks(Protocol):
+    """What else happens in a step; whatever state it has must be among the network's parameters and buffers."""
+
+    def before(self, step: int, steps: int) -> None:
+        """Called ahead of the passes of step `step` (from 0) of `steps`."""
+        ...
+
+    def after(self) -> None:
+        """Called when all gradients of the step are there, summed over processes, ahead of clipping."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -23,6 +35,7 @@ class TrainOptions:
         weight_decay: AdamW's, on matrices only (never on biases and norms).
         warmup: Share of all steps in which the learning rate rises linearly from 0.
         schedule: How it falls to 0 afterwards: "linear" or "cosine".
+        horizon: Epochs after which it would be 0; 0 stands for `epochs`. More than `epochs` ends above 0.
         clip: Longest gradient (Euclidean norm over all parameters); 0 does not clip.
         precision: "auto", "fp32", "bf16" or "fp16".
         accumulation: Batches whose gradients make one step.
@@ -39,6 +52,7 @@ class TrainOptions:
     weight_decay: float = 0.01
     warmup: float = 0.1
     schedule: str = "linear"
+    horizon: float = 0.0
     clip: float = 1.0
     precision: str = "auto"
     accumulation: int = 1
@@ -52,9 +66,11 @@ class TrainOptions:
         for name in ("epochs", "batch_size", "accumulation", "checkpoint_every", "log_every"):
             if getattr(self, name) < 1:
                 raise TrainingError(f"{name} must be at least 1; got {getattr(self, name)}.")
-        for name in ("learning_rate", "weight_decay", "clip", "probe_every"):
+        for name in ("learning_rate", "weight_decay", "clip", "probe_every", "horizon"):
             if not getattr(self, name) >= 0:
                 raise TrainingError(f"{name} must not be negative; got {getattr(self, name)}.")
+        if 0 < self.horizon < self.epochs:
+            raise TrainingError(f"horizon must be at least epochs={self.epochs}, or 0; got {self.horizon}.")
         if not 0 <= self.warmup <= 1:
             raise TrainingError(f"warmup is a share of the steps, from 0 to 1; got {self.warmup}.")
         for name, known in (

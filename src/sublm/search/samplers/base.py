@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from sublm.search.constraints import Constraint, Costs
 from sublm.spaces.space import SearchSpace, Values
 
 
@@ -30,14 +31,17 @@ class Problem:
         admissible: Whether values may be proposed: they keep every constraint and give a sub-network that has not
             been evaluated yet.
         draw: Random settings spread over the cost axis.
-        costs: The objectives that are known without an evaluation: NaN where one is not (the score), infinite where
-            a cost is not a number. None when nothing is known beforehand.
+        objectives: Names of what an observation's objectives are: "score" (negated) and costs.
+        constraints: Limits on costs; `admissible` knows them already, this is for samplers that aim at one.
+        costs: Every cost by name.
     """
 
     space: SearchSpace
     admissible: Callable[[Mapping[str, Any]], bool]
     draw: Draw
-    costs: Callable[[Mapping[str, Any]], tuple[float, ...]] | None = None
+    objectives: tuple[str, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    costs: Costs = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,17 @@ class Sampler(Protocol):
         Returns:
             Admissible values, or None when none was found.
         """
+
+
+def check_sampler(sampler: Sampler, space: SearchSpace) -> None:
+    """Lets a sampler refuse a space before work starts: one that has a method `check(space)` is asked.
+
+    Raises:
+        RunError: If the sampler cannot search the space.
+    """
+    check: Callable[[SearchSpace], None] | None = getattr(sampler, "check", None)
+    if check is not None:
+        check(space)
 
 
 def fresh(problem: Problem, number: int, rng: random.Random, tries: int = 50) -> Values | None:
