@@ -96,6 +96,8 @@ def _run(name: str, arguments: list[str]) -> int:
 
 def _show(result: Any, *, as_json: bool, quiet: bool) -> None:
     """Prints what a command gave back: JSON if asked for, else for people."""
+    if _follows():
+        return
     if as_json:
         import json
 
@@ -142,12 +144,19 @@ def _hush_libraries() -> None:
 
 def _say(text: str, style: str | None = None) -> None:
     """Says something on standard error; in colour on a terminal."""
+    if _follows():
+        return
     if style and sys.stderr.isatty():
         from rich.console import Console
 
         Console(stderr=True, highlight=False).print(text, style=style, markup=False, soft_wrap=True)
     else:
         print(text, file=sys.stderr)
+
+
+def _follows() -> bool:
+    """Whether this is one of several processes, and not the first, which speaks for all."""
+    return os.environ.get("RANK", "0") != "0"
 
 
 def _is_command(arguments: Sequence[str]) -> bool:

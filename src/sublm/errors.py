@@ -41,6 +41,14 @@ class LatencyError(SubLMError):
     """A latency could not be measured or predicted."""
 
 
+class WorkerError(SubLMError):
+    """A worker cannot be started or reached."""
+
+
+class WorkerLostError(WorkerError):
+    """A worker died over a piece of work, and so did those that were given it after that."""
+
+
 class UsageError(SubLMError):
     """A command was given an argument or a configuration it does not understand."""
 

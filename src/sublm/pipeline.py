@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sublm.errors import RunError
+from sublm.errors import RunError, SubLMError
 from sublm.progress import Progress, make_progress
 from sublm.run import Run, read_json
 from sublm.settings import Settings
@@ -14,9 +16,11 @@ from sublm.stages.models import extract_models, make_models
 from sublm.stages.plan import make_plan
 from sublm.stages.results import build_front, measure, write_results
 from sublm.stages.search import check_target, fit_predictor, search_subnets
+from sublm.stages.standalone import search_candidates
 from sublm.stages.supernet import prepare_supernet, provisional, train_supernet
 from sublm.stages.teacher import make_teacher
-from sublm.stages.workspace import open_workspace
+from sublm.stages.workspace import Job, open_workspace
+from sublm.training import Team, open_team
 
 STAGES = ("teacher", "importance", "space", "train", "search", "extract", "recover")
 """Stages that `run_stage` can end at, in their order."""
@@ -68,10 +72,55 @@ def execute(
     overwrite: bool = False,
     until: str | None = None,
 ) -> dict[str, Any]:
-    """Runs the stages in order; each does nothing if it is done already."""
+    """Runs the stages in order; each does nothing if it is done already.
+
+    Started by `accelerate launch` or `torchrun`, the first process does so; the others train with it, and are given the
+    result, or its error, at the end.
+    """
+    team = open_team()
+    if not team.leads:
+        return _train_along(settings, folder, team)
+    try:
+        if team.size > 1 and settings.standalone:
+            raise RunError(
+                f"A standalone search trains every candidate in one process, and {team.size} were started to train "
+                "together: start it without accelerate launch or torchrun, and give --workers."
+            )
+        result = _execute(settings, folder, progress, team, dry_run=dry_run, overwrite=overwrite, until=until)
+    except SubLMError as error:
+        team.dismiss(error=error)
+        raise
+    team.dismiss(result)
+    return result
+
+
+def _train_along(settings: Settings, folder: Path, team: Team) -> dict[str, Any]:
+    """What a process does that does not lead: its share of every training."""
+    work = None
+    jobs = team.jobs()
+    while True:
+        try:
+            job: Job = next(jobs)
+        except StopIteration as end:
+            return end.value
+        work = work or open_workspace(settings, Run(folder), Progress(), team)
+        with suppress(SubLMError):  # met by all at once: the first one tells
+            work.train(*job.arguments, **job.options, probe=(lambda: math.nan) if job.probes else None)
+
+
+def _execute(
+    settings: Settings,
+    folder: Path,
+    progress: Progress,
+    team: Team,
+    *,
+    dry_run: bool,
+    overwrite: bool,
+    until: str | None,
+) -> dict[str, Any]:
     with Run(folder, settings.deciding(), overwrite=overwrite, seed=settings.seed) as run:
-        run.remember("settings", settings.to_dict())
-        work = open_workspace(settings, run, progress)
+        run.remember("settings", settings.lasting())
+        work = open_workspace(settings, run, progress, team)
         if dry_run:
             return make_plan(work)
 
@@ -86,10 +135,14 @@ def execute(
         if until in ("importance", "space"):
             return {"space": str(folder / "space.json"), "size": prepared.space.size}
         baselines = make_baselines(work, teacher, prepared)  # cut from the sorted teacher, before it is trained
-        train_supernet(work, teacher, prepared)
+        if not settings.standalone or until == "train":
+            train_supernet(work, teacher, prepared)
         if until == "train":
             return run.result("train")
-        found = search_subnets(work, prepared, predictor, constraints)
+        if settings.standalone:
+            found = search_candidates(work, teacher, prepared, predictor, constraints)
+        else:
+            found = search_subnets(work, prepared, predictor, constraints)
         if until == "search":
             return {
                 "evaluations": len(found.evaluations),

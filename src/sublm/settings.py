@@ -13,18 +13,25 @@ NOT_DECIDING = (
     "baseline_sizes",
     "baselines",
     "evaluations",
+    "hours",
     "models",
     "objectives",
     "onnx",
+    "ray",
     "recover_epochs",
     "refit",
     "runtime",
     "sampler",
     "sizes",
+    "standalone",
+    "storage",
     "target",
     "threads",
+    "workers",
 )
 """May change without making the run another one: each belongs to late stages, which see it among their inputs."""
+OF_THE_CALL = ("ray", "storage", "workers")
+"""Belong to the machines of one call and are not kept with the run; a storage's URL may hold a password."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,8 @@ class Settings:
         precision: Of training and of the search's evaluations.
         sampler: How the search proposes.
         evaluations: Sub-networks to evaluate.
+        standalone: Train every sub-network of the search alone, for `epochs`, instead of a super-network.
+        hours: Wall-clock time of a standalone search; it ends with this or `evaluations`, whichever comes first.
         objectives: "score" and names of costs.
         models: Models of the front to write, spread along it.
         sizes: Shares of the largest's MACs at which models are written, instead of `models` spread ones.
@@ -87,6 +96,9 @@ class Settings:
         onnx: Write each model as ONNX too.
         runtime: What latency is measured on: "torch" or "onnx".
         threads: Threads of one forward pass when latency is measured.
+        workers: Sub-networks evaluated at a time in the search; 1 evaluates in this process.
+        ray: Address of a Ray cluster that evaluates them.
+        storage: URL of a database through which several searches share their evaluations.
         seed: Of everything drawn at random.
     """
 
@@ -134,6 +146,8 @@ class Settings:
     precision: str = "auto"
     sampler: str = "nsga2"
     evaluations: int = 40
+    standalone: bool = False
+    hours: float | None = None
     objectives: tuple[str, ...] = ("score", "macs")
     models: int = 10
     sizes: tuple[float, ...] = ()
@@ -144,6 +158,9 @@ class Settings:
     onnx: bool = False
     runtime: str = "torch"
     threads: int = 1
+    workers: int = 1
+    ray: str | None = None
+    storage: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -160,6 +177,7 @@ class Settings:
             ("evaluations", 1),
             ("random_nets", 1),
             ("threads", 1),
+            ("workers", 1),
             ("step", 1),
             ("max_length", 8),
             ("space_steps", 2),
@@ -188,6 +206,8 @@ class Settings:
             wrong_sizes = [size for size in getattr(self, name) if not 0 < size <= 1]
             if wrong_sizes:
                 raise RunError(f"{name} are shares of the MACs, above 0 and at most 1; got {wrong_sizes}.")
+        if self.storage is not None and "://" not in self.storage:
+            raise RunError(f"storage is a URL such as postgresql://HOST/DATABASE; got {self.storage!r}.")
         unknown = [name for name in self.baselines if name not in BASELINES]
         if unknown:
             raise RunError(f"baselines: {unknown} not known; choose from {', '.join(BASELINES)}.")
@@ -196,6 +216,14 @@ class Settings:
         wrong = [name for name in self.objectives if name not in ("score", "macs", "parameters", "latency")]
         if wrong:
             raise RunError(f"objectives: {wrong} not known; choose from score, macs, parameters, latency.")
+        if self.hours is not None and not self.hours > 0:
+            raise RunError(f"hours must be above 0; got {self.hours}.")
+        if self.hours is not None and not self.standalone:
+            raise RunError("hours limits a standalone search: add standalone, or limit the search with evaluations.")
+        if self.standalone and self.storage is not None:
+            raise RunError("storage shares scores, and a standalone search has models to keep; use workers, or ray.")
+        if self.standalone and not self.epochs:
+            raise RunError("standalone trains every sub-network of the search, so epochs must be at least 1.")
         if self.refit and not self.recover_epochs:
             raise RunError("refit trains the chosen models on all rows, so recover_epochs must be at least 1.")
 
@@ -211,6 +239,10 @@ class Settings:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: tuples as lists."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    def lasting(self) -> dict[str, Any]:
+        """The settings that are kept with the run."""
+        return {name: value for name, value in self.to_dict().items() if name not in OF_THE_CALL}
 
     def deciding(self) -> dict[str, Any]:
         """The settings that make a run what it is; the others may change from call to call."""

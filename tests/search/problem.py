@@ -1,14 +1,17 @@
 """A small search problem, also run as a program by the tests that need another process.
 
-    python problem.py SAMPLER FOLDER EVALUATIONS [pause-at]
+    python problem.py SAMPLER FOLDER EVALUATIONS [pause-at [WORKERS]]
 
-`pause-at` makes the evaluation of that number print `paused` and wait for ever, so that it can be killed there.
+`pause-at` makes the evaluation of that number print `paused` and wait for ever, so that it can be killed there. With
+workers it is the evaluation begun after so many others, and it speaks on standard error, as all that workers say does.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import random
+import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -65,6 +68,31 @@ def budget(space=SPACE):
     return (Constraint("macs", 0.6 * macs(space.largest)),)
 
 
+class Counted:
+    """Scores, and does something when it is called for the n-th time in whatever process; it can be sent to workers."""
+
+    def __init__(self, folder, events):
+        self.folder, self.events = Path(folder), events
+
+    def __call__(self, subnet):
+        number = 0
+        while True:
+            try:
+                os.close(os.open(self.folder / f"call-{number}", os.O_CREAT | os.O_EXCL))
+                break
+            except FileExistsError:
+                number += 1
+        with open(self.folder / "evaluated", "a") as file:
+            file.write(f"{subnet.key}\n")
+        event = self.events.get(number)
+        if event == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if event == "pause":
+            print("paused", file=sys.stderr, flush=True)
+            signal.pause()
+        return score(subnet)
+
+
 CONSTRAINTS = budget()
 
 
@@ -103,4 +131,8 @@ if __name__ == "__main__":
         return score(subnet)
 
     folder = None if sys.argv[2] == "-" else Path(sys.argv[2])
+    if len(sys.argv) > 5:
+        workers, calls = int(sys.argv[5]), folder.with_name("calls")
+        calls.mkdir()
+        run(sys.argv[1], folder, int(sys.argv[3]), evaluate=Counted(calls, {pause_at: "pause"}), workers=workers)
     print(repr(trace(run(sys.argv[1], folder, int(sys.argv[3]), evaluate=evaluate))))

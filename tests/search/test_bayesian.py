@@ -155,6 +155,35 @@ def test_rows_with_nan_teach_nothing(sampler):
 
 
 @model_based
+def test_it_does_not_crowd_around_what_is_in_flight(sampler):
+    """Proposals made one after another without results differ more than those a sampler makes blind to the others."""
+    space = SPACES["small"]
+    problem_, history = problem_of(space), observed(space, 20)
+
+    def proposals(*, seen):
+        found = []
+        for number in range(5):
+            flying = [Observation(values, (math.nan, math.nan), pending=True) for values in (found if seen else [])]
+            found.append(sampler.propose(problem_, history + flying, random.Random(number)))
+        array = features(space, found)
+        return np.abs(array[:, None] - array[None]).sum()
+
+    assert proposals(seen=True) > proposals(seen=False)
+
+
+def test_what_is_in_flight_is_believed():
+    space = SPACES["small"]
+    history, new = observed(space, 30), observed(space, 3, seed=9)
+    flying = [Observation(seen.values, (math.nan, math.nan), pending=True) for seen in new]
+    before, after = Surrogate(problem_of(space), history), Surrogate(problem_of(space), history + flying)
+    settings = [seen.values for seen in new]
+    guessed, believed = before.believe(settings), after.believe(settings)
+    assert believed.mean == pytest.approx(guessed.mean)
+    assert (believed.deviation[:, 0] < guessed.deviation[:, 0]).all()
+    assert after.points[30:] == pytest.approx(guessed.bound(0.0))
+
+
+@model_based
 def test_with_fewer_than_three_observations_it_draws_at_random(sampler):
     space = SPACES["medium"]
     problem_ = problem_of(space)

@@ -22,7 +22,7 @@ def test_predictions_equal_scikit_learns_under_equal_hyper_parameters():
 
     inputs, targets = data()
     process = GaussianProcess.fit(inputs, targets)
-    noise = (process.cholesky[0] ** 2).sum() - process.signal
+    noise = process.noise
     kernel = ConstantKernel(process.signal) * Matern(process.scales, nu=2.5) + WhiteKernel(noise)
     other = GaussianProcessRegressor(kernel, optimizer=None, alpha=0, normalize_y=True).fit(inputs, targets)
     new = np.random.default_rng(1).random((20, 3))

@@ -1,4 +1,4 @@
-"""Two processes on one machine train as one does."""
+"""Several processes on one machine train as one does."""
 
 from __future__ import annotations
 
@@ -7,23 +7,68 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tiny_training import TinyBatches, TinySpace, tiny_model, weights_of
 
+from sublm.errors import TrainingError
+from sublm.spaces.subnet import Subnet
 from sublm.supernet import SuperNet
-from sublm.training import TrainOptions, TrainResult, one_shot, train
-from sublm.training.distributed import share
+from sublm.training import TrainOptions, one_shot, train
+from sublm.training.distributed import share, shares
+
+CASES = {"shared": {"parts": 1}, "own": {}, "many": {"random_nets": 5}}
+"""All draw the same; each draws for itself; each draws more."""
+needs_gloo = pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="torch was built without gloo")
 
 
-def trained(folder: Path) -> tuple[dict[str, torch.Tensor], TrainResult]:
-    """Batches of 5 rows, which two processes cannot share evenly; the last of 3."""
-    supernet, batches = SuperNet(tiny_model(dropout=0.0)), TinyBatches(batch_size=5)
-    options = TrainOptions(epochs=1, learning_rate=1e-3, precision="fp32", device="cpu", clip=0.1)
-    strategy = one_shot(TinySpace(supernet))
-    result = train(supernet, batches, strategy, options, steps_per_epoch=batches.count, folder=folder)
-    return weights_of(supernet.model), result
+def trained(*, parts: int = 0, random_nets: int = 2, folder: Path | None = None) -> dict[str, Any]:
+    """Batches of 5 rows, which two processes cannot share evenly, the last of 3; in float64, for exact comparisons."""
+    supernet, batches = SuperNet(tiny_model(dropout=0.0).double()), TinyBatches(batch_size=5)
+    seen, reductions = [], []
+    activate, reduce = supernet.activate, torch.distributed.all_reduce
+
+    def count(*args: Any, **options: Any) -> Any:
+        reductions.append(args)
+        return reduce(*args, **options)
+
+    def watch(subnet: Subnet) -> None:
+        seen.append(subnet)
+        activate(subnet)
+
+    supernet.activate = watch  # type: ignore[method-assign]
+    torch.distributed.all_reduce = count
+    options = TrainOptions(
+        epochs=1, learning_rate=1e-3, precision="fp32", device="cpu", clip=0.1, parts=parts, log_every=100
+    )
+    space = TinySpace(supernet)
+    strategy = one_shot(space, random_nets=random_nets)
+    try:
+        result = train(supernet, batches, strategy, options, steps_per_epoch=batches.count, folder=folder)
+    finally:
+        torch.distributed.all_reduce = reduce
+    losses = [record.loss for record in result.history]
+    drawn = [subnet.key for subnet in seen if subnet not in (space.largest, space.smallest)]
+    return {"weights": weights_of(supernet.model), "losses": losses, "drawn": drawn, "reductions": len(reductions)}
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory) -> list[dict[str, dict[str, Any]]]:
+    """What each of two processes saw of every case."""
+    folder = tmp_path_factory.mktemp("two")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = []
+    for rank in range(2):
+        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
+        environment = {**os.environ, **{k: str(v) for k, v in place.items()}, "MASTER_ADDR": "127.0.0.1"}
+        environment |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        processes.append(subprocess.Popen([sys.executable, __file__, str(folder)], env=environment))
+    assert [process.wait(timeout=200) for process in processes] == [0, 0]
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
 def test_every_row_belongs_to_one_process() -> None:
@@ -34,31 +79,60 @@ def test_every_row_belongs_to_one_process() -> None:
     assert share(batch, 0, 1) is batch
 
 
-@pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="torch was built without gloo")
-def test_two_processes_give_the_weights_of_one(tmp_path) -> None:
-    expected, whole = trained(tmp_path / "one")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    processes = []
-    for rank in range(2):
-        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
-        environment = {**os.environ, **{k: str(v) for k, v in place.items()}, "MASTER_ADDR": "127.0.0.1"}
-        environment |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-        processes.append(subprocess.Popen([sys.executable, __file__, str(tmp_path)], env=environment))
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    for rank in range(2):
-        found, losses, world = torch.load(tmp_path / f"{rank}.pt")
-        assert world == 2
-        assert losses == pytest.approx([record.loss for record in whole.history], rel=1e-4)
-        for name in expected:
-            torch.testing.assert_close(found[name], expected[name], atol=2e-4, rtol=1e-3)
-    same = [torch.load(tmp_path / f"{rank}.pt")[0] for rank in range(2)]
-    assert all(torch.equal(same[0][name], same[1][name]) for name in expected)
+@pytest.mark.parametrize(("parts", "world"), [(1, 1), (1, 4), (2, 4), (4, 4), (8, 4), (3, 1)])
+def test_every_part_has_its_rows_whoever_does_it(parts, world) -> None:
+    """The rows of a part are the same for any number of processes, and all of them are done once."""
+    batch = {"index": torch.arange(21)}
+    alone = {part: rows["index"].tolist() for part, rows in shares(batch, parts, 0, 1)}
+    done: dict[int, list[int]] = {part: [] for part in range(parts)}
+    for rank in range(world):
+        for part, rows in shares(batch, parts, rank, world):
+            done[part] += rows["index"].tolist()
+    assert {part: sorted(rows) for part, rows in done.items()} == alone
+    assert sorted(row for rows in done.values() for row in rows) == list(range(21))
+
+
+@needs_gloo
+@pytest.mark.parametrize("case", ["shared", "own"])
+def test_two_processes_give_the_weights_of_one_that_accumulates(two_processes, case) -> None:
+    expected = trained(parts={"shared": 1, "own": 2}[case])
+    for process in two_processes:
+        found = process[case]
+        assert found["losses"] == pytest.approx(expected["losses"], rel=1e-5)
+        for name in expected["weights"]:
+            torch.testing.assert_close(found["weights"][name], expected["weights"][name], atol=1e-5, rtol=1e-5)
+    one, other = (process[case]["weights"] for process in two_processes)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@needs_gloo
+def test_each_process_draws_for_itself_unless_told_otherwise(two_processes) -> None:
+    one, other = (set(process["own"]["drawn"]) for process in two_processes)
+    assert len(one) > 5
+    assert not one & other
+    assert one | other == set(trained(parts=2)["drawn"])
+    first, second = (process["shared"]["drawn"] for process in two_processes)
+    assert first == second == trained(parts=1)["drawn"]
+
+
+@needs_gloo
+def test_gradients_are_summed_once_a_step_however_many_sub_networks_it_trains(two_processes) -> None:
+    for process in two_processes:
+        assert process["own"]["reductions"] == process["many"]["reductions"]
+        # Twice a step: which parameters have gradients, and the gradients. And the losses, once in the end.
+        steps = TinyBatches(batch_size=5).count + 2  # with those that were tried before
+        assert process["own"]["reductions"] <= 2 * steps + 2
+
+
+def test_parts_that_the_processes_cannot_share_are_refused(monkeypatch) -> None:
+    from accelerate import Accelerator
+
+    monkeypatch.setattr(Accelerator, "num_processes", 4)
+    with pytest.raises(TrainingError, match="parts=6 cannot be shared by 4 processes"):
+        trained(parts=6)
 
 
 if __name__ == "__main__":
-    weights, outcome = trained(Path(sys.argv[1]) / "two")
-    rank = os.environ["RANK"]
-    world = torch.distributed.get_world_size()
-    torch.save((weights, [record.loss for record in outcome.history], world), Path(sys.argv[1]) / f"{rank}.pt")
+    found = {name: trained(**options, folder=Path(sys.argv[1]) / name) for name, options in CASES.items()}
+    assert torch.distributed.get_world_size() == 2
+    torch.save(found, Path(sys.argv[1]) / f"{os.environ['RANK']}.pt")

@@ -50,3 +50,28 @@ def test_killed_and_gone_on_with_ends_in_the_same_weights(tmp_path) -> None:
     said = json.loads(output.with_suffix(".json").read_text())
     assert said["resumed"]
     assert said["losses"] == [record.loss for record in whole.history]
+
+
+def test_paused_and_gone_on_with_ends_in_the_same_weights(tmp_path) -> None:
+    """Pauses at the ends of epochs, within them, before the first step, and where there is nothing left to do."""
+    torch.set_num_threads(1)
+    expected, whole = resumable(None, 3)
+    for until in (0, 6, 6, 7, 14):
+        _, part = resumable(tmp_path, 3, until=until)
+        scores = [record.score for record in part.history if record.score is not None]
+        assert len(scores) == until // 6
+        assert scores == [record.score for record in whole.history if record.score is not None][: len(scores)]
+    model, end = resumable(tmp_path, 3)
+    assert same_weights(weights_of(model.model), weights_of(expected.model))
+    assert end.history == whole.history
+
+
+def test_a_paused_training_gives_the_best_weights_so_far(tmp_path) -> None:
+    torch.set_num_threads(1)
+    expected, _ = resumable(None, 3)
+    model, part = resumable(tmp_path, 3, until=13)
+    again, same = resumable(tmp_path, 3, until=13)
+    assert part.best_step in (6, 12)
+    assert same.best_step == part.best_step
+    assert same_weights(weights_of(model.model), weights_of(again.model))
+    assert not same_weights(weights_of(model.model), weights_of(expected.model))

@@ -32,7 +32,7 @@ def step(supernet, draws, *, distillation=None, teacher=None, kind="classificati
     with open_accelerator(CPU) as (accelerator, _):
         outside = Teacher(teacher, accelerator.autocast) if teacher is not None else None
         stepper = Stepper(supernet.model, supernet, accelerator, kind, distillation or Distillation(), outside)
-        loss = stepper.gradients(batches or [next(TinyBatches(16, kind)(0))], draws)
+        loss = stepper.gradients(batches or [next(TinyBatches(16, kind)(0))], [draws])
     return loss.item(), gradients(supernet.model)
 
 
@@ -117,7 +117,7 @@ def test_who_only_teaches_gets_no_gradient_and_no_dropout() -> None:
     batch = next(TinyBatches(16)(0))
     with open_accelerator(CPU) as (accelerator, _):
         spy = Spy(supernet.model.train(), supernet, accelerator, "classification", Distillation(), None)
-        spy.gradients([batch], [Draw(supernet.largest, "none"), Draw(kept, "inplace")])
+        spy.gradients([batch], [[Draw(supernet.largest, "none"), Draw(kept, "inplace")]])
     neurons = supernet.model.bert.encoder.layer[0].intermediate.dense.weight.grad
     assert neurons[:4].abs().sum() > 0
     assert neurons[4:].abs().sum() == 0

@@ -92,7 +92,9 @@ def same_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def resumable(folder: Path | None, epochs: int, *, learning_rate: float = 1e-3) -> tuple[SuperNet, TrainResult]:
+def resumable(
+    folder: Path | None, epochs: int, *, learning_rate: float = 1e-3, until: int | None = None
+) -> tuple[SuperNet, TrainResult]:
     """A training with everything that has a state: dropout, random draws, a teacher, a probe, shuffling."""
     supernet = SuperNet(tiny_model())
     teacher = tiny_model(seed=5)
@@ -115,6 +117,7 @@ def resumable(folder: Path | None, epochs: int, *, learning_rate: float = 1e-3) 
         teacher=teacher,
         probe=probe,
         folder=folder,
+        pause=None if until is None else lambda step: step >= until,
     )
     return supernet, result
 

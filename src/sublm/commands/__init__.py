@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sublm.commands.compress import compress
+from sublm.commands.dashboard import dashboard
 from sublm.commands.export import export
 from sublm.commands.latency import latency
 from sublm.commands.quickstart import quickstart
@@ -28,6 +29,6 @@ COMMANDS: dict[str, dict[str, Callable[..., Any]]] = {
         "extract": extract,
         "recover": recover,
     },
-    "With the results": {"export": export, "report": report, "latency": latency},
+    "With the results": {"export": export, "report": report, "latency": latency, "dashboard": dashboard},
 }
 """Heading to the commands under it, in the order of the help. To add a command, add its function."""

@@ -31,7 +31,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "dropout",
         "precision",
     ),
-    "Search": ("sampler", "evaluations", "objectives"),
+    "Search": ("sampler", "evaluations", "standalone", "hours", "objectives", "workers", "ray", "storage"),
     "Results": ("models", "sizes", "recover_epochs", "refit", "baselines", "baseline_sizes", "onnx"),
     "Latency": ("runtime", "threads", "length", "batch", "repeats"),
     "Run": ("seed", "dry_run", "overwrite", "quiet", "json"),

@@ -56,6 +56,8 @@ def compress(
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
     sampler: str = Settings.sampler,
     evaluations: int = Settings.evaluations,
+    standalone: bool = False,
+    hours: float | None = None,
     objectives: list[str] | None = None,
     models: int = Settings.models,
     sizes: list[float] | None = None,
@@ -66,6 +68,9 @@ def compress(
     onnx: bool = False,
     runtime: Literal["torch", "onnx"] = "torch",
     threads: int = Settings.threads,
+    workers: int = Settings.workers,
+    ray: str | None = None,
+    storage: str | None = None,
     seed: int = Settings.seed,
     only_importance: bool = False,
     dry_run: bool = False,
@@ -86,7 +91,7 @@ def compress(
         target: What the chosen model must meet, such as 'latency<=8ms', 'macs<=25%', 'parameters<=10M'. Several must
             all be met.
         out: The run directory; runs/TASK if not given.
-        recipe: Start from the settings of a published system: plm-nas. What is typed wins.
+        recipe: Start from the settings of a published system: plm-nas, plm-nas-standalone. What is typed wins.
         data: A folder that holds the named task, instead of the hub.
         text: The column, or the two columns, that hold the text; found if not given.
         label: The column that holds the label; found if not given.
@@ -133,9 +138,12 @@ def compress(
         freeze_embeddings: Keep the teacher's word embeddings as they are in everything that learns from it.
         dropout: Of everything that learns from the teacher, whose answers are smooth already.
         precision: Of training and of evaluation in the search; auto takes bf16 where the machine gains from it.
-        sampler: How the search proposes: autotinybert, ehvi, exhaustive, grid, local_search, lsbo, morea, nsga2,
-            pareto_ea, random, rsbo or tpe.
+        sampler: How the search proposes: autotinybert, ehvi, exhaustive, grid, local_search, lsbo, moasha, morea,
+            nsga2, pareto_ea, random, rsbo or tpe.
         evaluations: Sub-networks to evaluate.
+        standalone: Train every sub-network of the search alone, for EPOCHS, instead of a super-network. Takes far
+            longer; moasha stops the poor ones early.
+        hours: Wall-clock time of a standalone search; it ends with this or EVALUATIONS, whichever comes first.
         objectives: What the front is made of: score and one or more of macs, parameters, latency; score and macs if
             not given.
         models: Models of the front to write, spread along it.
@@ -149,6 +157,9 @@ def compress(
         onnx: Write each model as ONNX too.
         runtime: What latency is measured on.
         threads: Threads used when latency is measured.
+        workers: Sub-networks evaluated at a time in the search, each in a process; 1 evaluates in this one.
+        ray: Address of a Ray cluster on which they are evaluated, such as 'auto' or HOST:6379.
+        storage: Database through which several searches share their evaluations, such as postgresql://HOST/NAME.
         seed: Of everything drawn at random.
         only_importance: Stop when the importance is there and the search space written.
         dry_run: Check everything, show the plan and what it costs, and stop.

@@ -109,7 +109,7 @@ def space(
     quiet: bool = False,
     json: bool = False,
 ) -> Any:
-    """Write a search space, of a run or from a file, as a file that can be edited.
+    """Write a search space to a file that can be edited.
 
     With RUN, what is not typed stays as the run has it. Without, a space is made from saved importance, or read from a
     published file of groups and widths; its sizes are computed from the widths alone.
@@ -213,28 +213,42 @@ def search(
     target: list[str] | None = None,
     sampler: str | None = None,
     evaluations: int | None = None,
+    standalone: bool | None = None,
+    hours: float | None = None,
     objectives: list[str] | None = None,
+    workers: int | None = None,
+    ray: str | None = None,
+    storage: str | None = None,
     overwrite: bool = False,
     quiet: bool = False,
     json: bool = False,
 ) -> Any:
     """Search the super-network of a run for its Pareto front.
 
+    With --standalone no super-network is needed: every candidate is cut from the teacher and trained alone.
+
     What is not typed stays as the run has it.
 
     Args:
         run: The run directory.
         target: What the chosen model must meet, such as 'latency<=8ms', 'macs<=25%', 'parameters<=10M'.
-        sampler: How the search proposes: autotinybert, ehvi, exhaustive, grid, local_search, lsbo, morea, nsga2,
-            pareto_ea, random, rsbo or tpe.
+        sampler: How the search proposes: autotinybert, ehvi, exhaustive, grid, local_search, lsbo, moasha, morea,
+            nsga2, pareto_ea, random, rsbo or tpe.
         evaluations: Sub-networks to evaluate.
+        standalone: Train every sub-network alone, with the run's training settings.
+        hours: Wall-clock time of a standalone search; it ends with this or EVALUATIONS, whichever comes first.
         objectives: What the front is made of: score and one or more of macs, parameters, latency.
+        workers: Sub-networks evaluated at a time in the search, each in a process. In this process if not given.
+        ray: Address of a Ray cluster on which they are evaluated, such as 'auto' or HOST:6379.
+        storage: Database through which several searches share their evaluations, such as postgresql://HOST/NAME.
         overwrite: Change the settings of the run.
         quiet: Show nothing but errors.
         json: Print the result as JSON on standard output, and nothing else there.
 
     Examples:
         sublm search runs/mrpc --evaluations 500 --overwrite
+        sublm search runs/mrpc --standalone --sampler moasha --hours 2
+        sublm search runs/mrpc --evaluations 500 --workers 8
     """
     return _work("search", dict(locals()))
 

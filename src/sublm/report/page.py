@@ -264,10 +264,9 @@ def measuring(front: Mapping[str, Any]) -> list[str]:
         f"The search never saw that split: it compared sub-networks on {own}, set aside from the training data."
     )
     if front.get("evaluations"):
-        text[-1] += (
-            " The faint points in the picture are those comparisons, made with the super-network’s shared weights, "
-            "before any recovery."
-        )
+        alone = (front.get("settings") or {}).get("standalone")
+        whose = "each trained alone" if alone else "made with the super-network’s shared weights"
+        text[-1] += f" The faint points in the picture are those comparisons, {whose}, before any recovery."
     if latency:
         length, batch = latency.get("length"), latency.get("batch", 1)
         texts = f"texts of {length} tokens" if isinstance(length, int) else "the lengths of the task’s own texts"

@@ -2,8 +2,10 @@
 
 from sublm.search.constraints import Constraint, check_constraints, parse_target, parse_targets
 from sublm.search.evaluation import Evaluation
+from sublm.search.executors import check_cluster, open_executor
 from sublm.search.samplers import SAMPLERS, Sampler
 from sublm.search.search import SearchResult, search
+from sublm.search.shared import check_storage
 from sublm.search.study import Study, Trial
 
 __all__ = [
@@ -14,7 +16,10 @@ __all__ = [
     "SearchResult",
     "Study",
     "Trial",
+    "check_cluster",
     "check_constraints",
+    "check_storage",
+    "open_executor",
     "parse_target",
     "parse_targets",
     "search",

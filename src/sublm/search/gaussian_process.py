@@ -29,8 +29,10 @@ class GaussianProcess:
         inputs: [n, d], what it was fitted to.
         scales: [d], length scales.
         signal: Variance of the function, in units of the targets' variance.
+        noise: Variance of an observation around it, in the same units.
         centre: Mean of the targets.
         unit: Standard deviation of the targets (1 if they are all equal).
+        standard: [n], the standardised targets.
         cholesky: [n, n], lower factor of the covariance of the targets.
         weights: [n], the inverse covariance times the standardised targets.
     """
@@ -38,8 +40,10 @@ class GaussianProcess:
     inputs: Array
     scales: Array
     signal: float
+    noise: float
     centre: float
     unit: float
+    standard: Array
     cholesky: Array
     weights: Array
 
@@ -55,7 +59,6 @@ class GaussianProcess:
             inputs: [n, d], about 0 to 1; n at least 1.
             targets: [n], finite.
         """
-        from scipy.linalg import cho_solve
         from scipy.optimize import minimize
 
         inputs = np.ascontiguousarray(inputs, dtype=np.float64)
@@ -74,10 +77,28 @@ class GaussianProcess:
             options={"maxiter": _STEPS},
         )
         signal, noise, scales = _unpack(found.x)
+        return cls._given(inputs, scales, signal, noise + _JITTER, centre, unit, standard)
+
+    @classmethod
+    def _given(
+        cls, inputs: Array, scales: Array, signal: float, noise: float, centre: float, unit: float, standard: Array
+    ) -> GaussianProcess:
+        """The process under given hyper-parameters; `standard` are the standardised targets."""
+        from scipy.linalg import cho_solve
+
         covariance = signal * _matern(_squares(inputs, inputs, scales))[0]
-        cholesky = np.linalg.cholesky(covariance + (noise + _JITTER) * np.eye(len(inputs)))
+        cholesky = np.asarray(np.linalg.cholesky(covariance + noise * np.eye(len(inputs))), dtype=np.float64)
         weights = cho_solve((cholesky, True), standard)
-        return cls(inputs, scales, signal, centre, unit, np.asarray(cholesky, dtype=np.float64), weights)
+        return cls(inputs, scales, signal, noise, centre, unit, standard, cholesky, weights)
+
+    def believing(self, inputs: Array) -> GaussianProcess:
+        """The process once it has seen its own means come true at some inputs, [m, d].
+
+        Nowhere does its mean change, but near these inputs it is surer of it.
+        """
+        seen = (self.predict(inputs)[0] - self.centre) / self.unit
+        everything, standard = np.concatenate([self.inputs, inputs]), np.concatenate([self.standard, seen])
+        return self._given(everything, self.scales, self.signal, self.noise, self.centre, self.unit, standard)
 
     def predict(self, inputs: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the function, without the noise of an observation.

@@ -31,7 +31,7 @@ class EvaluationLog:
         self._file: IO[bytes] = open(self.path, "a+b")  # noqa: SIM115  # held until close
 
     def read(self) -> list[Evaluation]:
-        """Every evaluation recorded; a last line that was cut off by a kill is taken away.
+        """Every evaluation recorded, as told; a last line that was cut off by a kill is taken away.
 
         Raises:
             RunError: If another line cannot be read.
@@ -41,17 +41,19 @@ class EvaluationLog:
         lines = content.split(b"\n")
         torn = lines.pop()  # what follows the last line end: nothing, unless the writing was cut off
         found: list[Evaluation] = []
+        numbers: set[int] = set()
         for number, line in enumerate(lines):
             try:
                 evaluation = Evaluation.from_line(line.decode(), self._space)
-                if evaluation.number != number:
-                    raise RunError(f"evaluation {evaluation.number} stands where {number} should")
+                if evaluation.number in numbers:
+                    raise RunError(f"evaluation {evaluation.number} stands there a second time")
             except (RunError, UnicodeDecodeError) as error:
                 raise RunError(
                     f"{self.path}, line {number + 1}: {error}. Search in another folder, or remove the lines from "
                     "there on to go on from what stands before."
                 ) from None
             found.append(evaluation)
+            numbers.add(evaluation.number)
         if torn:
             self._file.truncate(len(content) - len(torn))
             os.fsync(self._file.fileno())

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sublm.search.evaluation import Evaluation
 from sublm.spaces.space import SearchSpace, Values
+from sublm.spaces.subnet import Subnet
 from sublm.spaces.variables import Choice, Integer, Subset
 
 if TYPE_CHECKING:
@@ -99,27 +100,46 @@ class OptunaMirror:
             if evaluation.number not in known:
                 self.add(evaluation)
 
+    def claim(self, subnet: Subnet, values: Mapping[str, Any], origin: str) -> bool:
+        """Whether a sub-network may be evaluated here: always, for nobody shares the journal."""
+        return True
+
+    def news(self) -> tuple[list[Evaluation], set[str]]:
+        """What others found, and the keys of what they evaluate now: nothing."""
+        return [], set()
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
     def _load(self) -> set[int]:
         """Opens or creates the study; the numbers of the evaluations it holds."""
-        import optuna
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
         with quiet():
-            self._study = optuna.create_study(
-                storage=JournalStorage(JournalFileBackend(str(self._path), JournalFileOpenLock(str(self._path)))),
-                study_name=STUDY,
-                directions=["maximize" if name == "score" else "minimize" for name in self._objectives],
-                load_if_exists=True,
-            )
-            if self._study.metric_names is None:
-                self._study.set_metric_names(list(self._objectives))
+            storage = JournalStorage(JournalFileBackend(str(self._path), JournalFileOpenLock(str(self._path))))
+            self._study = open_study(storage, STUDY, self._objectives)
             return {trial.user_attrs["number"] for trial in self._study.trials}
 
     def add(self, evaluation: Evaluation) -> None:
         """Adds one evaluation as a finished trial."""
         if self._study is not None:
             self._study.add_trial(frozen_trial(self._space, self._objectives, evaluation))
+
+
+def open_study(storage: Any, name: str, objectives: tuple[str, ...]) -> optuna.Study:
+    """Opens or creates a study with named objectives."""
+    import optuna
+
+    study = optuna.create_study(
+        storage=storage,
+        study_name=name,
+        directions=["maximize" if objective == "score" else "minimize" for objective in objectives],
+        load_if_exists=True,
+    )
+    if study.metric_names is None:
+        study.set_metric_names(list(objectives))
+    return study
 
 
 def frozen_trial(space: SearchSpace, objectives: tuple[str, ...], evaluation: Evaluation) -> optuna.trial.FrozenTrial:

@@ -1,11 +1,17 @@
 """The study: asks a sampler for the next sub-network, keeps what became of it, and goes on after a kill.
 
-`ask` depends on the seed and on the evaluations so far alone, and every evaluation is on the disk before the next
-`ask`. A study opened again in its folder therefore asks exactly what the uninterrupted one would have asked.
+`ask` depends on the seed, on the trial's number and on the evaluations so far alone, and every evaluation is on the
+disk before the next `ask`. A study opened again in its folder therefore asks exactly what the uninterrupted one would
+have asked.
+
+Several trials may be in flight. A sampler sees each of them as an entry without a result, so it always sees as many
+entries as there are trials before its own. One that looks at nothing but their number and at what has been seen (random
+search, a grid) proposes the same whatever is still in flight; one that looks at results does not.
 """
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import json
 import math
@@ -17,13 +23,14 @@ from types import TracebackType
 from typing import Any
 
 from sublm.errors import RunError, SubnetError, TargetError
-from sublm.files import plain, read_json, write_json
+from sublm.files import fingerprint, plain, read_json, write_json
 from sublm.search import pareto
 from sublm.search.constraints import Constraint, Costs, check_constraints, meets
 from sublm.search.evaluation import Evaluation
 from sublm.search.log import EvaluationLog
 from sublm.search.mirror import OptunaMirror
 from sublm.search.samplers import SAMPLERS, Observation, Problem, Sampler, check_sampler
+from sublm.search.shared import SharedStudy
 from sublm.spaces.space import SearchSpace, Values
 from sublm.spaces.stratified import StratifiedSampler
 from sublm.spaces.subnet import Subnet
@@ -66,6 +73,8 @@ class Study:
         seed: int = 0,
         seeds: Sequence[Subnet] = (),
         folder: Path | None = None,
+        storage: str | None = None,
+        identity: Any = None,
     ) -> None:
         """Checks everything that can be checked before work starts, and reads what has been evaluated.
 
@@ -79,12 +88,16 @@ class Study:
             seed: Equal seeds give equal searches.
             seeds: Sub-networks to evaluate early, as far as they meet the constraints.
             folder: Where to keep the study; in memory only by default.
+            storage: URL of a database that Optuna can use, such as "postgresql://HOST/NAME". All studies there that
+                search the same space for the same, with the same `identity`, are one: each takes the others' results
+                as its own, and none evaluates what another has evaluated or is evaluating.
+            identity: Plain data that the scores depend on (weights, rows); only with `storage`.
 
         Raises:
             TargetError: If nothing in the space meets the constraints.
             SubnetError: If a seed is not in the space.
-            RunError: If an objective or the sampler is unknown, the sampler cannot search the space, or the folder
-                holds another search.
+            RunError: If an objective or the sampler is unknown, the sampler cannot search the space, the folder holds
+                another search, or the storage cannot be used.
         """
         self.space = space
         self.objectives = tuple(objectives)
@@ -105,22 +118,27 @@ class Study:
             space, self._admissible, self._drawer(feasible), self.objectives, self.constraints, self._costs
         )
         self._configuration = self._describe(seeds)
-        self._seen: set[str] = set()
         self.evaluations: list[Evaluation] = []
+        self._seen: set[str] = set()  # told, or in flight here
+        self._elsewhere: set[str] = set()  # in flight in other drivers
+        self._pending: dict[int, Trial] = {}
+        self._numbers: set[int] = set()
         self._log: EvaluationLog | None = None
-        self._mirror = OptunaMirror(space, self.objectives, folder)
-        if folder is not None:
-            self._open(Path(folder))
+        self._mirror: OptunaMirror | SharedStudy = OptunaMirror(space, self.objectives, folder)
+        if storage is not None:
+            self._mirror = SharedStudy(space, self.objectives, storage, self._shared_name(identity), folder)
+        self._open(None if folder is None else Path(folder))
 
-    def _open(self, folder: Path) -> None:
-        self._log = EvaluationLog(folder, self.space)
+    def _open(self, folder: Path | None) -> None:
         try:
-            _check_configuration(folder / CONFIGURATION, self._configuration)
-            for evaluation in self._log.read():
-                self._keep(evaluation)
+            if folder is not None:
+                self._log = EvaluationLog(folder, self.space)
+                _check_configuration(folder / CONFIGURATION, self._configuration)
+                for evaluation in self._log.read():
+                    self._keep(evaluation)
             self._mirror.open(self.evaluations)
         except BaseException:
-            self._log.close()
+            self.close()
             raise
 
     def __enter__(self) -> Study:
@@ -132,23 +150,53 @@ class Study:
         self.close()
 
     def close(self) -> None:
-        """Lets go of the folder."""
+        """Lets go of the folder and of the storage; what is in flight is given up."""
+        self._mirror.close()
         if self._log is not None:
             self._log.close()
 
     def ask(self) -> Trial | None:
-        """The next sub-network to evaluate; the same one until it is told.
+        """The next sub-network to evaluate, in flight until it is told.
+
+        Its number is the lowest that is free. After a kill these are first those that were in flight then.
 
         Returns:
-            None when no new sub-network that meets the constraints is found.
+            None when no new sub-network that meets the constraints is found. While others are in flight, another one
+            may be found once they are told.
         """
-        number = len(self.evaluations)
+        while True:
+            self.refresh()
+            trial = self._next()
+            if trial is None or self._mirror.claim(trial.subnet, trial.values, trial.origin):
+                break  # else another driver was quicker
+        if trial is not None:
+            self._fly(trial)
+        return trial
+
+    def resume(self, trial: Trial) -> bool:
+        """Puts a trial in flight again that was so when an earlier search was killed.
+
+        Returns:
+            Whether it may go on: it has not been told, and nobody else has taken it.
+        """
+        free = trial.number not in self._numbers and self._admissible(trial.values)
+        if not free or not self._mirror.claim(trial.subnet, trial.values, trial.origin):
+            return False
+        self._fly(trial)
+        return True
+
+    def _fly(self, trial: Trial) -> None:
+        self._pending[trial.number] = trial
+        self._numbers.add(trial.number)
+        self._seen.add(trial.subnet.key)
+
+    def _next(self) -> Trial | None:
+        number = self._free_number()
         for start in self._starts:
             if self._admissible(start):
                 return Trial(number, self.space.decode(start), start, "seed")
         rng = random.Random(f"{self.seed}:{number}")
-        history = [Observation(seen.values, seen.objectives(self.objectives)) for seen in self.evaluations]
-        values = self.sampler.propose(self._problem, history, rng)
+        values = self.sampler.propose(self._problem, self._history(number), rng)
         if values is None or not self._admissible(values):
             values = self._left_over()
         if values is None:
@@ -156,22 +204,54 @@ class Study:
         values = self.space.canonical(values)
         return Trial(number, self.space.decode(values), values, self.sampler.name)
 
+    def _free_number(self) -> int:
+        number = len(self._numbers)
+        if number and max(self._numbers) >= number:  # something was in flight when the search was killed
+            number = next(free for free in range(number) if free not in self._numbers)
+        return number
+
+    def _history(self, number: int) -> list[Observation]:
+        """All trials before a number, by number; those in flight have no result yet."""
+        entries = {
+            seen.number: Observation(seen.values, seen.objectives(self.objectives))
+            for seen in self.evaluations
+            if seen.number < number
+        }
+        nothing = (math.nan,) * len(self.objectives)
+        entries |= {
+            trial.number: Observation(trial.values, nothing, pending=True)
+            for trial in self._pending.values()
+            if trial.number < number
+        }
+        return [entries[before] for before in sorted(entries)]
+
+    def refresh(self) -> None:
+        """Takes the results of other drivers that share the study; `ask` does so, too."""
+        found, self._elsewhere = self._mirror.news()
+        for theirs in found:
+            if theirs.subnet.key not in self._seen:
+                evaluation = dataclasses.replace(theirs, number=self._free_number())
+                if self._log is not None:
+                    self._log.append(evaluation)
+                self._keep(evaluation)
+
     def tell(
         self, trial: Trial, metrics: Mapping[str, float] | None, *, seconds: float = 0.0, error: str = ""
     ) -> Evaluation:
         """Records what became of a trial.
 
         Args:
-            trial: What `ask` gave.
+            trial: What `ask` gave; those in flight may be told in any order.
             metrics: Named results; the score is that called "score", else the first. None if the evaluation failed.
             seconds: Time the evaluation took.
             error: Why it failed.
 
         Raises:
-            RunError: If the trial is not the one asked for.
+            RunError: If the trial is not in flight.
         """
-        if trial.number != len(self.evaluations):
-            raise RunError(f"Trial {trial.number} was told, {len(self.evaluations)} is next; tell every trial once.")
+        if self._pending.get(trial.number) != trial:
+            flying = ", ".join(map(str, sorted(self._pending))) or "none"
+            raise RunError(f"Trial {trial.number} was told, in flight: {flying}; tell every trial once.")
         if metrics is not None and not isinstance(metrics, Mapping):
             raise TypeError(f"An evaluation gives named results such as {{'score': 0.8}}; got {metrics!r}.")
         numbers = {name: float(value) for name, value in (metrics or {}).items()}
@@ -189,6 +269,7 @@ class Study:
         )
         if self._log is not None:
             self._log.append(evaluation)
+        del self._pending[trial.number]
         self._keep(evaluation)
         self._mirror.add(evaluation)
         return evaluation
@@ -201,12 +282,14 @@ class Study:
         return sorted(members, key=lambda evaluation: evaluation.objectives(self.objectives)[-1], reverse=True)
 
     def _keep(self, evaluation: Evaluation) -> None:
-        self.evaluations.append(evaluation)
+        bisect.insort(self.evaluations, evaluation, key=lambda other: other.number)
+        self._numbers.add(evaluation.number)
         self._seen.add(evaluation.subnet.key)
 
     def _admissible(self, values: Mapping[str, Any]) -> bool:
         subnet = self.space.decode(values)
-        return subnet.key not in self._seen and meets(subnet, self.constraints, self._costs)
+        key = subnet.key
+        return key not in self._seen and key not in self._elsewhere and meets(subnet, self.constraints, self._costs)
 
     def _starting_points(self, feasible: Subnet, seeds: Sequence[Subnet]) -> list[Values]:
         """Largest, smallest, those given, and the dearest on the way between that still meets the constraints."""
@@ -275,6 +358,12 @@ class Study:
         if self.space.size > _ENUMERABLE:
             return None
         return next((values for values in self.space.settings() if self._admissible(values)), None)
+
+    def _shared_name(self, identity: Any) -> str:
+        """Name of the shared study: equal where results mean the same, whoever proposes what to evaluate."""
+        own = ("sampler", "seed", "seeds")
+        meaning = {name: value for name, value in self._configuration.items() if name not in own}
+        return f"sublm-{fingerprint([meaning, identity])[:16]}"
 
     def _describe(self, seeds: Sequence[Subnet]) -> dict[str, Any]:
         """All that decides what is asked."""

@@ -88,7 +88,8 @@ class Surrogate:
         Args:
             problem: What is searched.
             history: At least one observation without NaN; at most `MOST_OBSERVATIONS` of them are looked at: the best
-                half in Pareto order, and of the others an even share of early and late ones.
+                half in Pareto order, and of the others an even share of early and late ones. Settings in flight are
+                believed to give what is guessed of them, so that the next one is looked for elsewhere.
         """
         self._problem = problem
         valid = [seen for seen in history if not np.isnan(seen.objectives).any()]
@@ -111,6 +112,20 @@ class Surrogate:
             column: GaussianProcess.fit(inputs, warping.to_latent(targets[:, column]))
             for column, warping in self._warpings.items()
         }
+        pending = [seen.values for seen in history if seen.pending]
+        if pending:
+            self._await(pending)
+
+    def _await(self, pending: Sequence[Mapping[str, Any]]) -> None:
+        """Takes what is guessed of settings in flight for their results (Ginsbourger et al. 2010, kriging believer)."""
+        guessed = self.believe(pending).bound(0.0)
+        sound = np.isfinite(guessed).all(axis=1)
+        if not sound.any():
+            return
+        costs = np.delete(guessed, list(self._processes), axis=1)[sound]
+        inputs = self._inputs([pending[i] for i in np.flatnonzero(sound).tolist()], costs)
+        self._processes = {column: process.believing(inputs) for column, process in self._processes.items()}
+        self.points = np.concatenate([self.points, guessed[sound]])
 
     def believe(self, settings: Sequence[Mapping[str, Any]]) -> Belief:
         """Mean and deviation of every objective of some settings.

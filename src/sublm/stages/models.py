@@ -131,7 +131,7 @@ def chosen_models(work: Workspace, prepared: Prepared, found: Found) -> dict[str
     cost = next(name for name in s.objectives if name != "score")
     if s.sizes:
         model = cost_model(prepared.supernet)
-        chosen = choose_sizes(found.evaluations, model.macs(prepared.supernet.largest), s.sizes)
+        chosen = choose_sizes(found.eligible, model.macs(prepared.supernet.largest), s.sizes)
     else:
         chosen = choose(found.front, cost, s.models)
     return dict(zip(names_for(work, prepared, chosen), chosen, strict=True))
@@ -142,10 +142,11 @@ def extract_models(work: Workspace, prepared: Prepared, found: Found) -> dict[st
     folders = {}
     for name, evaluation in chosen_models(work, prepared, found).items():
         path = f"extracted/{name}"
-        stage = work.stage(f"extract {name}", {"subnet": evaluation.subnet.to_dict()}, [path], upto="train")
+        inputs = {"subnet": evaluation.subnet.to_dict()} | _own_weights(found)
+        stage = work.stage(f"extract {name}", inputs, [path], upto="train")
         if not stage.done:
             with work.doing(stage, f"Extracting {name}"):
-                model = prepared.supernet.extract(evaluation.subnet)
+                model = found.model(prepared, evaluation.subnet)
                 save(model.to("cpu"), work.run.folder / path, tokenizer=work.tokenizer, overwrite=True)
         folders[name] = {"folder": str(work.run.folder / path), "score": evaluation.score, **evaluation.costs}
     return folders
@@ -154,11 +155,16 @@ def extract_models(work: Workspace, prepared: Prepared, found: Found) -> dict[st
 def make_models(work: Workspace, teacher: TeacherResult, prepared: Prepared, found: Found) -> list[Point]:
     """Extracts, recovers, scores and saves the chosen models; each is a stage of its own."""
     chosen = chosen_models(work, prepared, found)
-    return [_make_model(work, teacher, prepared, evaluation, name) for name, evaluation in chosen.items()]
+    return [_make_model(work, teacher, prepared, found, evaluation, name) for name, evaluation in chosen.items()]
+
+
+def _own_weights(found: Found) -> dict[str, Any]:
+    """What decides the weights of models that do not come out of the super-network."""
+    return {"standalone": found.mark} if found.mark else {}
 
 
 def _make_model(
-    work: Workspace, teacher: TeacherResult, prepared: Prepared, evaluation: Evaluation, name: str
+    work: Workspace, teacher: TeacherResult, prepared: Prepared, found: Found, evaluation: Evaluation, name: str
 ) -> Point:
     s, subnet = work.settings, evaluation.subnet
     folder = work.run.folder / "models" / name
@@ -169,13 +175,14 @@ def _make_model(
         "distillation": [s.temperature, s.hidden, s.label_weight, s.logits_weight, s.freeze_embeddings, s.dropout],
         "refit": s.refit,
         "onnx": s.onnx or s.runtime == "onnx",
+        **_own_weights(found),
     }
     stage = work.stage(f"model {name}", inputs, [f"models/{name}"], upto="train")
     onnx = folder / "model.onnx" if inputs["onnx"] else None
     if not stage.done:
         recovers = s.recover_epochs > 0
         with work.doing(stage, f"{'Recovering' if recovers else 'Extracting'} {name}") as checkpoints:
-            model = prepared.supernet.extract(subnet)
+            model = found.model(prepared, subnet)
             stage.result["before"] = work.scores(model, "validation")
             if recovers:
                 result = work.train(

@@ -9,6 +9,9 @@ from typing import Any
 import torch
 
 from sublm.costs import cost_model
+from sublm.search import SAMPLERS
+from sublm.search.samplers import MOASHA
+from sublm.settings import Settings
 from sublm.spaces import StratifiedSampler
 from sublm.stages.supernet import provisional
 from sublm.stages.workspace import Workspace, plural
@@ -55,13 +58,16 @@ def make_plan(work: Workspace) -> dict[str, Any]:
     if s.importance == "movement":
         epochs = plural(s.movement_epochs, "epoch")
         add("importance", f"{epochs} of fine-tuning with movement scores", s.movement_epochs * step_rows)
-    if s.epochs:
+    if s.epochs and not s.standalone:
         add(
             "train",
             f"{plural(s.epochs, 'epoch')} of {s.strategy} ({per_step:.2f} full passes a step)",
             s.epochs * per_step * step_rows,
         )
-    add("search", f"{s.evaluations} sub-networks on {search_rows} rows", s.evaluations * mean * search_rows * row)
+    if s.standalone:
+        add("standalone", *_standalone(s, mean * (step_rows + search_rows * row)))
+    else:
+        add("search", f"{s.evaluations} sub-networks on {search_rows} rows", s.evaluations * mean * search_rows * row)
     if s.recover_epochs:
         share = mean * s.models * s.recover_epochs
         add("recover", f"{plural(s.models, 'model')}, {plural(s.recover_epochs, 'epoch')} each", share * step_rows)
@@ -85,6 +91,27 @@ def make_plan(work: Workspace) -> dict[str, Any]:
         "seconds": round(sum(stage["seconds"] for stage in stages), 1),
         "plain_fine_tunings": round(sum(e["seconds"] for e in stages) / (s.teacher_epochs * step_rows), 2),
     }
+
+
+def _standalone(settings: Settings, epoch: float) -> tuple[str, float]:
+    """What a standalone search does, and for how long.
+
+    Args:
+        settings: Of the run.
+        epoch: Seconds of an epoch of a candidate of mean size.
+    """
+    s, left, epochs, before = settings, 1.0, 0.0, 0
+    halving = SAMPLERS[s.sampler]()
+    levels = halving.rungs(s.epochs) if isinstance(halving, MOASHA) else ()
+    for level in (*levels, s.epochs):
+        epochs += left * (level - before)
+        before, left = level, left / (halving.eta if isinstance(halving, MOASHA) else 1)
+    seconds = s.evaluations * epochs * epoch / s.workers
+    what = f"{s.evaluations} candidates, each trained alone, {epochs:.1f} epochs of {s.epochs} on average"
+    if s.hours is not None:
+        what += f"; {s.hours:g} h at most"
+        seconds = min(seconds, 3600 * s.hours)
+    return what, seconds
 
 
 def _seconds_per_row(work: Workspace, model: Any) -> float:

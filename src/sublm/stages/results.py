@@ -195,7 +195,7 @@ def build_front(
         "machine": work.run.machine,
         "latency": options | {"length": "the task's own", "lengths": list(options["length"])},
         "seed": s.seed,
-        "settings": s.to_dict(),
+        "settings": s.lasting(),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sublm.costs import LatencyPredictor, cost_model, fit_latency, representative_lengths
@@ -12,6 +13,7 @@ from sublm.run import Stage, fingerprint, read_json, write_json
 from sublm.search import SAMPLERS, Constraint, Evaluation, check_constraints, parse_targets, search
 from sublm.search.samplers import check_sampler
 from sublm.spaces import StratifiedSampler, Subnet
+from sublm.stages.evaluator import Evaluator, weights_fingerprint
 from sublm.stages.supernet import Prepared, family
 from sublm.stages.workspace import Workspace
 
@@ -30,12 +32,29 @@ class Found:
         front: Those that no other beats.
         constraints: The targets as limits.
         predictor: Of latency, if it was asked for.
+        trained: Of a standalone search, where the front's own trained models are, one folder each by key.
+        mark: What a standalone search was made from; empty for one that shares weights.
     """
 
     evaluations: list[Evaluation]
     front: list[Evaluation]
     constraints: tuple[Constraint, ...]
     predictor: LatencyPredictor | None
+    trained: Path | None = None
+    mark: str = ""
+
+    @property
+    def eligible(self) -> list[Evaluation]:
+        """The evaluations that can become models: trained alone, only those of the front were kept."""
+        return self.evaluations if self.trained is None else self.front
+
+    def model(self, prepared: Prepared, subnet: Subnet) -> Any:
+        """The ordinary model of a sub-network, with the weights it was evaluated with."""
+        if self.trained is None:
+            return prepared.supernet.extract(subnet)
+        from sublm.export import load
+
+        return load(self.trained / subnet.key / "model")
 
 
 def wants_latency(work: Workspace) -> bool:
@@ -123,13 +142,15 @@ def search_subnets(
     if stage.done and stage.result.get("evaluations", 0) < s.evaluations:
         stage.state = "cut off"  # more are asked for: the search goes on, and keeps what it has
 
-    def evaluate(subnet: Subnet) -> dict[str, float]:
-        supernet.activate(subnet)
-        scores = work.scores(supernet.model, "search", precision=work.precision)
-        return {"score": scores[work.metric], **scores}
+    evaluate = Evaluator(supernet, work.encoded["search"], work.data.task, work.precision)
+    if s.workers > 1 and not s.ray and not stage.done:
+        supernet.share()
+    done = 0
 
     def show(evaluation: Evaluation) -> None:
-        work.progress.update(evaluation.number + 1, s.evaluations, score=evaluation.score)
+        nonlocal done
+        done = max(done, evaluation.number + 1)  # workers end out of order
+        work.progress.update(done, s.evaluations, score=evaluation.score)
 
     def run_search() -> Any:
         return search(
@@ -144,6 +165,10 @@ def search_subnets(
             seeds=[*prepared.space.seeds, *family(work, prepared, tuple(dict.fromkeys((*SEED_SHARES, *s.sizes))))],
             folder=work.run.folder / "search",
             progress=show,
+            workers=s.workers,
+            ray=s.ray,
+            storage=s.storage,
+            identity=score_identity(work, prepared, predictor) if s.storage else None,
         )
 
     if stage.done:
@@ -154,6 +179,17 @@ def search_subnets(
             stage.result["evaluations"] = max(len(result.evaluations), s.evaluations)  # a small space may hold fewer
     supernet.activate(supernet.largest)
     return Found(result.evaluations, result.front, constraints, predictor)
+
+
+def score_identity(work: Workspace, prepared: Prepared, predictor: LatencyPredictor | None) -> dict[str, Any]:
+    """What the scores and costs of the search depend on: searches with the same may share a study."""
+    return {
+        "weights": weights_fingerprint(prepared.supernet.model),
+        "data": work.data.fingerprint,
+        "max_length": work.settings.max_length,
+        "precision": work.precision,
+        "predictor": predictor.to_dict() if predictor else None,
+    }
 
 
 def _onnx_writer(folder: Any) -> Callable[[Any], Any]:

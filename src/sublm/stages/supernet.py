@@ -165,17 +165,12 @@ def provisional(work: Workspace) -> Prepared:
     return Prepared(supernet, None, make_space(work, supernet, None, write=False))
 
 
-def train_supernet(work: Workspace, teacher: TeacherResult, prepared: Prepared) -> None:
-    """Trains the super-network in place; its weights are kept in `supernet/`."""
-    s, supernet, space = work.settings, prepared.supernet, prepared.space
-    if not s.epochs:
-        return
-    inputs = {
-        "strategy": s.strategy,
+def training_inputs(work: Workspace, teacher: TeacherResult) -> dict[str, Any]:
+    """The settings that decide what a training of sub-networks, together or each alone, comes to."""
+    s = work.settings
+    return {
         "epochs": s.epochs,
         "learning_rate": s.learning_rate,
-        "random_nets": s.random_nets,
-        "sampling": s.sampling,
         "temperature": s.temperature,
         "hidden": s.hidden,
         "weights": [s.label_weight, s.logits_weight],
@@ -184,6 +179,18 @@ def train_supernet(work: Workspace, teacher: TeacherResult, prepared: Prepared) 
         "optimizer": [s.weight_decay, s.warmup, s.schedule, s.clip, s.precision, s.batch_size],
         "teacher": teacher.teaches,
         "seed": s.seed,
+    }
+
+
+def train_supernet(work: Workspace, teacher: TeacherResult, prepared: Prepared) -> None:
+    """Trains the super-network in place; its weights are kept in `supernet/`."""
+    s, supernet, space = work.settings, prepared.supernet, prepared.space
+    if not s.epochs:
+        return
+    inputs = training_inputs(work, teacher) | {
+        "strategy": s.strategy,
+        "random_nets": s.random_nets,
+        "sampling": s.sampling,
     }
     plan = training_plan(s)
     if s.train_stages is not None:

@@ -6,7 +6,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,25 @@ from sublm.tasks import (
     load_tokenizer,
     training_batches,
 )
-from sublm.training import Distillation, Hooks, Strategy, TrainOptions, TrainResult, train
+from sublm.training import Distillation, Hooks, Strategy, Team, TrainOptions, TrainResult, train
 
 CHAIN = ("teacher", "importance", "space", "train", "search")
 """The stages that stand on each other."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training as it is handed to the other processes of a team.
+
+    Attributes:
+        arguments: Of `Workspace.train`.
+        options: Its named arguments.
+        probes: Whether weights are chosen by a probe, which the first process calls.
+    """
+
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    probes: bool
 
 
 @dataclass
@@ -46,6 +61,7 @@ class Workspace:
         encoded: Split -> tokenised rows: "train", "search", "validation", "full_train" and the task's extra splits.
         model_fingerprint: Of the model's files.
         precision: Precision of evaluations during the search ("fp32" or "bf16").
+        team: The processes that train together.
     """
 
     settings: Settings
@@ -56,6 +72,7 @@ class Workspace:
     encoded: dict[str, Encoded]
     model_fingerprint: str
     precision: str
+    team: Team = field(default_factory=Team)
 
     @property
     def metric(self) -> str:
@@ -145,8 +162,9 @@ class Workspace:
         student: bool = True,
         hooks: Hooks | None = None,
         first_epoch: int = 0,
+        pause: Callable[[int], bool] | None = None,
     ) -> TrainResult:
-        """Trains with the run's data; resumes from `folder`.
+        """Trains with the run's data; resumes from `folder`, also after a `pause`.
 
         A student, cut from its teacher, keeps its word embeddings, which fit already: their dense gradient and
         optimizer state would cost a small sub-network more than its whole encoder. It also trains without dropout: the
@@ -157,6 +175,9 @@ class Workspace:
         def show(step: int, steps: int, loss: float, rate: float) -> None:
             self.progress.update(step, steps, loss=loss)
 
+        if self.team.leads and self.team.size > 1:
+            own = {"teacher": teacher, "split": split, "layers": layers, "student": student}
+            self.team.share(Job((network, strategy, options, folder), own, probe is not None))
         model = network if isinstance(network, nn.Module) else network.model
         words: nn.Module = model.get_input_embeddings()  # type: ignore[operator]
         student = student and teacher is not None
@@ -185,6 +206,7 @@ class Workspace:
                 },
                 progress=show,
                 hooks=hooks,
+                pause=pause,
             )
         finally:
             words.requires_grad_(True)
@@ -206,7 +228,7 @@ class Workspace:
             folder.parent.rmdir()
 
 
-def open_workspace(settings: Settings, run: Run, progress: Progress) -> Workspace:
+def open_workspace(settings: Settings, run: Run, progress: Progress, team: Team | None = None) -> Workspace:
     """Loads and checks everything a run needs, before any long work.
 
     Raises:
@@ -247,6 +269,7 @@ def open_workspace(settings: Settings, run: Run, progress: Progress) -> Workspac
             encoded=encoded,
             model_fingerprint=fingerprint_model(settings.model),
             precision=evaluation_precision(settings.precision),
+            team=team or Team(),
         )
         # One evaluation batch: what is wrong with model and data together shows now, not after the training.
         evaluate(model, encoded["search"].select(range(min(16, len(encoded["search"])))), data.task)
@@ -260,7 +283,7 @@ def check_choices(settings: Settings) -> None:
         RunError: If one is unknown; it names the choices.
     """
     from sublm.importance import IMPORTANCE
-    from sublm.search import SAMPLERS, parse_targets
+    from sublm.search import SAMPLERS, check_cluster, check_storage, parse_targets
     from sublm.spaces import SPACES
     from sublm.training import STRATEGIES
 
@@ -275,6 +298,11 @@ def check_choices(settings: Settings) -> None:
             more = ", or give a space.json" if name == "space" else ""
             raise RunError(f"{name}={value!r} is not known; choose one of {', '.join(sorted(known))}{more}.")
     parse_targets(settings.target, {"macs": 1.0, "parameters": 1.0, "latency": 1.0})
+    # A cluster or a database that cannot be reached is noticed now, not after the training.
+    if settings.ray is not None:
+        check_cluster(settings.ray)
+    if settings.storage is not None:
+        check_storage(settings.storage)
 
 
 def check_folder(name: str, path: str | None) -> None:

@@ -7,6 +7,7 @@ transformers' own forward stay as they are.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
@@ -72,7 +73,7 @@ def skippable_attention(block: type[nn.Module]) -> type[nn.Module]:
             return hidden_states, None
         return block.forward(self, hidden_states, *args, **kwargs)
 
-    return type(f"Elastic{block.__name__}", (block,), {"forward": forward, "skipped": False})
+    return _subclass(block, forward, skippable_attention)
 
 
 @functools.cache
@@ -82,7 +83,7 @@ def skippable_ffn_input(block: type[nn.Module]) -> type[nn.Module]:
     def forward(self: Any, hidden_states: Tensor) -> Tensor:
         return hidden_states if self.skipped else block.forward(self, hidden_states)
 
-    return type(f"Elastic{block.__name__}", (block,), {"forward": forward, "skipped": False})
+    return _subclass(block, forward, skippable_ffn_input)
 
 
 @functools.cache
@@ -92,4 +93,19 @@ def skippable_ffn_output(block: type[nn.Module]) -> type[nn.Module]:
     def forward(self: Any, hidden_states: Tensor, input_tensor: Tensor) -> Tensor:
         return input_tensor if self.skipped else block.forward(self, hidden_states, input_tensor)
 
-    return type(f"Elastic{block.__name__}", (block,), {"forward": forward, "skipped": False})
+    return _subclass(block, forward, skippable_ffn_output)
+
+
+def _subclass(block: type[nn.Module], forward: Callable[..., Any], factory: Any) -> type[nn.Module]:
+    """A class made at run time; its objects can be pickled, for another process makes the class again."""
+
+    def reduce(self: nn.Module, protocol: int) -> Any:
+        return _rebuild, (factory, block), self.__dict__
+
+    body = {"forward": forward, "skipped": False, "__reduce_ex__": reduce}
+    return type(f"Elastic{block.__name__}", (block,), body)
+
+
+def _rebuild(factory: Any, block: type[nn.Module]) -> nn.Module:
+    kind = factory(block)
+    return kind.__new__(kind)

@@ -14,6 +14,7 @@ from sublm.spaces.subnet import Subnet, count
 from sublm.supernet.extract import extract
 from sublm.supernet.layers import ELASTIC, skippable_attention, skippable_ffn_input, skippable_ffn_output
 from sublm.supernet.layout import find_layout
+from sublm.supernet.memory import share_weights
 from sublm.supernet.reorder import reorder
 from sublm.supernet.selection import Selection, select, select_heads
 from sublm.supernet.sharing import shared_embeddings
@@ -139,6 +140,21 @@ class SuperNet:
             chosen[Axis.HIDDEN, layer] = hidden
             chosen[Axis.FIXED, layer] = None
         return chosen
+
+    def share(self) -> SuperNet:
+        """Moves the weights to memory that processes share; a pickle sent to one of them then holds no weights.
+
+        Returns:
+            The super-network itself.
+
+        Raises:
+            WorkerError: If the machine has less shared memory left than that takes.
+        """
+        share_weights(self.model)
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_plans": {}}  # made again where they are needed
 
     def _plan(self, subnet: Subnet) -> Plan:
         """The plan of a sub-network; the last ones used are kept."""

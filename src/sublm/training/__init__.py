@@ -19,6 +19,7 @@ from sublm.training.strategies import (
     sandwich,
     standard,
 )
+from sublm.training.team import Team, open_team
 
 __all__ = [
     "STRATEGIES",
@@ -31,6 +32,7 @@ __all__ = [
     "Sampler",
     "Strategy",
     "Teach",
+    "Team",
     "TrainOptions",
     "TrainResult",
     "TrainStage",
@@ -39,6 +41,7 @@ __all__ = [
     "held",
     "kd",
     "one_shot",
+    "open_team",
     "random_linear",
     "random_subnets",
     "read_stages",

@@ -1,5 +1,8 @@
 """Several processes training one model: every process takes its rows of each batch, the gradients are summed.
 
+A batch is cut into parts, each with sub-networks of its own. With as many parts as processes each process draws for
+itself; with one part all train the same sub-networks.
+
 The gradients are summed once per step, after all passes of all sub-networks, rather than by hooks
 during the last backward: a sub-network leaves layers out, and shared embeddings end their backward
 after everyone else's, both of which such hooks cannot follow.
@@ -17,6 +20,21 @@ from torch import Tensor
 def share(batch: dict[str, Tensor], rank: int, world: int) -> dict[str, Tensor]:
     """The rows of a batch that belong to one of `world` processes; may be none."""
     return batch if world == 1 else {name: values[rank::world] for name, values in batch.items()}
+
+
+def shares(batch: dict[str, Tensor], parts: int, rank: int, world: int) -> list[tuple[int, dict[str, Tensor]]]:
+    """What one of `world` processes does of a batch: numbers of parts, and its rows of each.
+
+    Args:
+        batch: The batch.
+        parts: Into how many it is cut: a divisor or a multiple of `world`.
+        rank: Number of the process.
+        world: How many there are.
+    """
+    if parts >= world:
+        return [(part, share(batch, part, parts)) for part in range(rank, parts, world)]
+    part = rank % parts
+    return [(part, share(share(batch, part, parts), rank // parts, world // parts))]
 
 
 def sum_gradients(accelerator: Accelerator, parameters: Sequence[torch.nn.Parameter]) -> None:

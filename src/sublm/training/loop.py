@@ -14,10 +14,10 @@ from typing import Any, cast
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor, nn
 
-from sublm.errors import TrainingError
+from sublm.errors import RunError, TrainingError
 from sublm.training import checkpoints
 from sublm.training.attention import fastest_attention
 from sublm.training.distillation import Distillation, Kind
@@ -49,6 +49,7 @@ def train(
     identity: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     hooks: Hooks | None = None,
+    pause: Callable[[int], bool] | None = None,
 ) -> TrainResult:
     """Trains a super-network or a plain model, in place.
 
@@ -67,10 +68,14 @@ def train(
         distillation: How students learn from a teacher or in place.
         teacher: The outside teacher, for draws that learn from one.
         probe: Scores the network as it is, higher is better; the best weights are kept. Without one, the last are.
+            Of several processes, the first calls it.
         folder: Where checkpoints go; None keeps none.
         identity: What else must be the same when the training is gone on with, such as the fingerprint of the data.
         progress: Called every `options.log_every` steps.
         hooks: What else happens in a step, such as learning scores.
+        pause: Asked before every step with the number of steps done; when it says so, a checkpoint is written and the
+            training ends there, with the best weights so far. The same call goes on from it later and ends as if there
+            had been no pause. On several processes it must say the same on all.
 
     Raises:
         TrainingError: If the trial step fails, or the loss is not a finite number.
@@ -95,6 +100,7 @@ def train(
             identity=identity or {},
             progress=progress,
             hooks=hooks,
+            pause=pause,
         )
         try:
             with fastest_attention(training.model, accelerator.device, precision):
@@ -125,6 +131,7 @@ class _Training:
         identity: Mapping[str, Any],
         progress: Progress | None,
         hooks: Hooks | None,
+        pause: Callable[[int], bool] | None,
     ) -> None:
         if batches_per_epoch < 1:
             raise TrainingError(
@@ -138,6 +145,7 @@ class _Training:
         self.batches, self.batches_per_epoch = batches, batches_per_epoch
         self.strategy, self.options, self.probe = strategy, options, probe
         self.folder, self.progress, self.hooks = folder, progress, hooks
+        self.pause = pause
         self.accelerator, self.precision = accelerator, precision
         self.model.to(self.accelerator.device)
         self.teacher = None
@@ -150,6 +158,12 @@ class _Training:
         self.optimizer = self.accelerator.prepare_optimizer(
             build_optimizer(self.model, options.learning_rate, options.weight_decay)
         )
+        self.parts = options.parts or self.accelerator.num_processes
+        if max(self.parts, self.accelerator.num_processes) % min(self.parts, self.accelerator.num_processes):
+            raise TrainingError(
+                f"parts={self.parts} cannot be shared by {self.accelerator.num_processes} processes; give a multiple "
+                "or a divisor of their number, or 0 for one each."
+            )
         self.steps_in_epoch = math.ceil(batches_per_epoch / options.accumulation)
         self.steps = options.epochs * self.steps_in_epoch
         self.identity = {
@@ -160,6 +174,7 @@ class _Training:
             "steps_per_epoch": batches_per_epoch,
             "teacher": teacher is not None,
             "probe": probe is not None,
+            "parts": self.parts,
             "processes": self.accelerator.num_processes,
             "parameters": sum(p.numel() for p in self.model.parameters()),
             **identity,
@@ -176,6 +191,8 @@ class _Training:
     def run(self) -> TrainResult:
         self.started = time.perf_counter()
         checkpoint = checkpoints.latest_checkpoint(self.folder) if self.folder else None
+        if len(set(gather_object([checkpoint.step if checkpoint is not None else None]))) > 1:
+            raise RunError(f"The processes see different checkpoints in {self.folder}; use a disk that they share.")
         if checkpoint is not None and self.folder is not None:
             checkpoints.check_identity(self.folder, checkpoint.state["identity"], self.identity)
             self._restore(checkpoint)
@@ -183,11 +200,13 @@ class _Training:
                 return self._result(resumed=True)
         else:
             _seed(self.options.seed + self.accelerator.process_index)
-            self._try_one_step()
-        self._train()
+            if not self._pauses():
+                self._try_one_step()
+        ended = self._train()
         if self.best is not None:
             checkpoints.restore_model(self.model, self.best[2])
-        self._save(ended=True)
+        if ended:
+            self._save(ended=True)
         return self._result(resumed=checkpoint is not None)
 
     def close(self) -> None:
@@ -197,14 +216,21 @@ class _Training:
         if self.elastic is not None and self.active is not None:
             self.elastic.activate(self.active)
 
-    def _train(self) -> None:
+    def _train(self) -> bool:
+        """Trains on; whether it came to the end, and not to a pause."""
         options = self.options
         self.model.train()
         first, since = self.step, time.perf_counter()
+        saved = self.step  # what lies in the folder already
         while self.step < self.steps:
             epoch, within = divmod(self.step, self.steps_in_epoch)
             windows = self._windows(epoch, skip=within)
             for _ in range(within, self.steps_in_epoch):
+                if self._pauses():
+                    if self.step > saved:
+                        self._fetch_losses()
+                        self._save(ended=False)
+                    return False
                 self._one_step(next(windows), self.step)
                 self.step += 1
                 ends_epoch = self.step % self.steps_in_epoch == 0
@@ -225,6 +251,11 @@ class _Training:
                     self._record(probes=probes, rate=rate)
                 if saves:
                     self._save(ended=False)
+                    saved = self.step
+        return True
+
+    def _pauses(self) -> bool:
+        return self.pause is not None and self.step < self.steps and self.pause(self.step)
 
     def _one_step(self, window: list[dict[str, Tensor]], step: int) -> None:
         for group in self.optimizer.param_groups:
@@ -274,9 +305,10 @@ class _Training:
 
     # --- parts of a step ---------------------------------------------------------------------------------------
 
-    def _draws(self, step: int) -> list[Draw]:
-        """The draws of a step, which depend on the seed and the step alone."""
-        return list(self.strategy.draws(step, self.steps, random.Random(f"{self.options.seed}/{step}")))
+    def _draws(self, step: int) -> list[list[Draw]]:
+        """The draws of a step for each part of its batches, which depend on the seed, the step and the part alone."""
+        names = [f"{self.options.seed}/{step}", *(f"{self.options.seed}/{step}/{n}" for n in range(1, self.parts))]
+        return [list(self.strategy.draws(step, self.steps, random.Random(name))) for name in names]
 
     def _learning_rate(self, step: int) -> float:
         options = self.options
@@ -301,11 +333,14 @@ class _Training:
     def _probe(self) -> float:
         """Scores the network and keeps its weights if they are the best; trains on as if nothing had been."""
         assert self.probe is not None
-        state = checkpoints.random_state()
-        self.model.eval()
-        score = float(self.probe())
-        self.model.train()
-        checkpoints.restore_random_state(state)
+        score = math.nan
+        if self.accelerator.is_main_process:
+            state = checkpoints.random_state()
+            self.model.eval()
+            score = float(self.probe())
+            self.model.train()
+            checkpoints.restore_random_state(state)
+        score = broadcast_object_list([score])[0]
         if not math.isnan(score) and (self.best is None or score >= self.best[0]):
             self.best = (score, self.step, checkpoints.copy_tensors(checkpoints.model_tensors(self.model)))
         return score

@@ -39,6 +39,8 @@ class TrainOptions:
         clip: Longest gradient (Euclidean norm over all parameters); 0 does not clip.
         precision: "auto", "fp32", "bf16" or "fp16".
         accumulation: Batches whose gradients make one step.
+        parts: Every batch is cut into so many parts, and each trains sub-networks drawn for itself; 0 cuts it into one
+            for each process. The same number gives the same training on fewer processes, one part after the other.
         seed: Of dropout and of the draws of the strategy.
         checkpoint_every: Steps between checkpoints, besides those at the ends of epochs.
         probe_every: Steps between probes; 0 probes at the ends of epochs.
@@ -56,6 +58,7 @@ class TrainOptions:
     clip: float = 1.0
     precision: str = "auto"
     accumulation: int = 1
+    parts: int = 0
     seed: int = 0
     checkpoint_every: int = 500
     probe_every: int = 0
@@ -66,7 +69,7 @@ class TrainOptions:
         for name in ("epochs", "batch_size", "accumulation", "checkpoint_every", "log_every"):
             if getattr(self, name) < 1:
                 raise TrainingError(f"{name} must be at least 1; got {getattr(self, name)}.")
-        for name in ("learning_rate", "weight_decay", "clip", "probe_every", "horizon"):
+        for name in ("learning_rate", "weight_decay", "clip", "parts", "probe_every", "horizon"):
             if not getattr(self, name) >= 0:
                 raise TrainingError(f"{name} must not be negative; got {getattr(self, name)}.")
         if 0 < self.horizon < self.epochs:

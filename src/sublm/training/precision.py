@@ -13,6 +13,7 @@ from accelerate.state import AcceleratorState, PartialState
 
 from sublm.errors import TrainingError
 from sublm.training.options import TrainOptions
+from sublm.training.team import runs_on_cpu
 
 Precision = Literal["fp32", "bf16", "fp16"]
 CPUINFO = Path("/proc/cpuinfo")
@@ -66,7 +67,7 @@ def open_accelerator(options: TrainOptions) -> Iterator[tuple[Accelerator, Preci
     Accelerate allows one precision and one device per process, we one per training: its shared states are set aside
     and put back. The process group, if there is one, is left alone.
     """
-    cpu = options.device == "cpu"
+    cpu = options.device == "cpu" or runs_on_cpu()
     own, shared = AcceleratorState._shared_state, PartialState._shared_state
     before = dict(own), dict(shared)
     own.clear()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sublm.errors import TrainingError
 from sublm.spaces.subnet import Subnet
 from sublm.training.distillation import Distillation, Kind, hidden_loss, label_loss, logits_loss, pair_layers
-from sublm.training.distributed import share
+from sublm.training.distributed import shares
 from sublm.training.strategies import Draw
 from sublm.training.teacher import Teacher
 
@@ -71,14 +71,14 @@ class Stepper:
     distillation: Distillation
     teacher: Teacher | None
 
-    def gradients(self, batches: Sequence[dict[str, Tensor]], draws: Sequence[Draw]) -> Tensor:
+    def gradients(self, batches: Sequence[dict[str, Tensor]], draws: Sequence[Sequence[Draw]]) -> Tensor:
         """Adds the gradients of a step to the parameters.
 
         The loss is the mean over the rows of all batches, averaged over the draws that learn.
 
         Args:
             batches: The batches of the step, with "labels" and, for a teacher, "index".
-            draws: The passes over each of them.
+            draws: For every part that batches are cut into, the passes over it.
 
         Returns:
             The loss on this process's rows, detached, a scalar; summed over the processes it is the step's.
@@ -86,15 +86,17 @@ class Stepper:
         Raises:
             TrainingError: If the draws cannot be done.
         """
-        self._check(draws)
-        learning = sum(draw.teach != "none" for draw in draws)
+        for own in draws:
+            self._check(own)
+        learning = [sum(draw.teach != "none" for draw in own) for own in draws]
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
         rows = sum(len(batch["labels"]) for batch in batches)
         total = torch.zeros((), device=self.accelerator.device)
         for batch in batches:
-            part = share(batch, self.accelerator.process_index, self.accelerator.num_processes)
-            if not len(part["labels"]):
-                continue
-            total += self._batch(part, draws, len(part["labels"]) / rows / learning)
+            for part, own_rows in shares(batch, len(draws), rank, world):
+                count = len(own_rows["labels"])
+                if count:
+                    total += self._batch(own_rows, draws[part], count / rows / learning[part])
         return total
 
     def _batch(self, batch: dict[str, Tensor], draws: Sequence[Draw], weight: float) -> Tensor:

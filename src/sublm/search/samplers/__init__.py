@@ -11,6 +11,7 @@ from sublm.search.samplers.exhaustive import Exhaustive
 from sublm.search.samplers.grid import Grid
 from sublm.search.samplers.local_search import LocalSearch
 from sublm.search.samplers.lsbo import LSBO
+from sublm.search.samplers.moasha import MOASHA
 from sublm.search.samplers.morea import MOREA
 from sublm.search.samplers.nsga2 import NSGA2
 from sublm.search.samplers.pareto_ea import ParetoEA
@@ -25,6 +26,7 @@ SAMPLERS: dict[str, Callable[[], Sampler]] = {
     "grid": Grid,
     "local_search": LocalSearch,
     "lsbo": LSBO,
+    "moasha": MOASHA,
     "morea": MOREA,
     "nsga2": NSGA2,
     "pareto_ea": ParetoEA,
@@ -37,6 +39,7 @@ SAMPLERS: dict[str, Callable[[], Sampler]] = {
 __all__ = [
     "EHVI",
     "LSBO",
+    "MOASHA",
     "MOREA",
     "NSGA2",
     "RSBO",

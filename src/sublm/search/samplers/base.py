@@ -46,15 +46,17 @@ class Problem:
 
 @dataclass(frozen=True)
 class Observation:
-    """An evaluated setting.
+    """An evaluated setting, or one in flight.
 
     Attributes:
         values: Values of the space's variables.
-        objectives: All minimised; NaN where the evaluation failed.
+        objectives: All minimised; NaN where the evaluation failed or is not finished.
+        pending: Whether another worker is evaluating it.
     """
 
     values: Mapping[str, Any]
     objectives: tuple[float, ...]
+    pending: bool = False
 
 
 class Sampler(Protocol):
@@ -69,7 +71,7 @@ class Sampler(Protocol):
 
         Args:
             problem: What is searched.
-            history: Everything evaluated so far, in order.
+            history: Every trial before this one, in order, so that its length is this trial's number.
             rng: Source of randomness; a function of the seed and of the number of the proposal.
 
         Returns:

@@ -21,8 +21,8 @@ class TPE:
     """Draws from where the good sub-networks lie close and the others do not (Ozaki et al. 2022), by Optuna.
 
     The estimator is made anew from the history for every proposal. What it proposes but must not be evaluated (seen
-    before, or beyond a constraint) counts as bad, and it is asked again; when that is of no use, and where the space
-    has a subset too large for Optuna (`large`), the proposal is random over the cost axis.
+    before, or beyond a constraint) counts as bad, as does what is in flight, and it is asked again; when that is of no
+    use, and where the space has a subset too large for Optuna (`large`), the proposal is random over the cost axis.
 
     Attributes:
         start: So many random sub-networks, spread over the cost axis, come first (seeds count among them).
@@ -42,7 +42,7 @@ class TPE:
         if len(history) < self.start or len(valid) < 3 or not parameters:
             return fresh(problem, len(history), rng)
         with quiet():
-            study = self._study(problem, valid, rng.getrandbits(32))
+            study = self._study(problem, valid, [seen for seen in history if seen.pending], rng.getrandbits(32))
             for _ in range(self.tries):
                 values = from_parameters(problem.space, study.ask(parameters).params)
                 if values is None:
@@ -51,22 +51,26 @@ class TPE:
                     return values
         return fresh(problem, len(history), rng)
 
-    def _study(self, problem: Problem, valid: Sequence[Observation], seed: int) -> optuna.Study:
-        """What has been evaluated, in memory."""
+    def _study(
+        self, problem: Problem, valid: Sequence[Observation], pending: Sequence[Observation], seed: int
+    ) -> optuna.Study:
+        """What has been evaluated and what is in flight, in memory."""
         import optuna
-        from optuna.trial import create_trial
+        from optuna.trial import TrialState, create_trial
 
+        # The constant liar takes trials that run for bad ones.
         sampler = optuna.samplers.TPESampler(
             n_startup_trials=0, n_ei_candidates=self.candidates, multivariate=True, constant_liar=True, seed=seed
         )
         study = optuna.create_study(directions=["minimize"] * len(valid[0].objectives), sampler=sampler)
         parameters = distributions(problem.space)
-        study.add_trials(
-            create_trial(
-                params=to_parameters(problem.space, seen.values),
-                distributions=parameters,
-                values=list(seen.objectives),
+        for seen in (*valid, *pending):
+            study.add_trial(
+                create_trial(
+                    params=to_parameters(problem.space, seen.values),
+                    distributions=parameters,
+                    values=None if seen.pending else list(seen.objectives),
+                    state=TrialState.RUNNING if seen.pending else TrialState.COMPLETE,
+                )
             )
-            for seen in valid
-        )
         return study
