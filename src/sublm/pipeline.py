@@ -147,6 +147,7 @@ def _execute(
             return {
                 "evaluations": len(found.evaluations),
                 "front": [{**e.costs, "score": e.score} for e in found.front],
+                "racing": found.racing,
             }
         if until == "extract":
             return extract_models(work, prepared, found)

@@ -17,6 +17,10 @@ NOT_DECIDING = (
     "models",
     "objectives",
     "onnx",
+    "racing",
+    "racing_check",
+    "racing_level",
+    "racing_margin",
     "ray",
     "recover_epochs",
     "refit",
@@ -47,7 +51,8 @@ class Settings:
         label: The column that holds the label.
         search_share: Share of the training rows on which sub-networks are compared; they are not trained on.
         limit: Use at most this many training rows.
-        max_length: Tokens after which a text is cut.
+        max_length: Tokens after which a text is cut, or of a window on a context; None takes 128, for windows 384.
+        doc_stride: Tokens that neighbouring windows share; None takes a third of a window.
         teacher: A model fine-tuned for the task; "none" to do without.
         teacher_epochs: Epochs of fine-tuning the teacher, and of every baseline.
         teacher_learning_rate: Largest learning rate of fine-tuning the teacher.
@@ -87,6 +92,10 @@ class Settings:
         standalone: Train every sub-network of the search alone, for `epochs`, instead of a super-network.
         hours: Wall-clock time of a standalone search; it ends with this or `evaluations`, whichever comes first.
         objectives: "score" and names of costs.
+        racing: Give up sub-networks in the search once they are seen to be beaten; see `sublm.search.racing`.
+        racing_level: Probability, at most, that one is given up wrongly.
+        racing_margin: Give up those too that are not better by more than this.
+        racing_check: So many of those given up are evaluated in full afterwards, to count the mistakes.
         models: Models of the front to write, spread along it.
         sizes: Shares of the largest's MACs at which models are written, instead of `models` spread ones.
         recover_epochs: Epochs of training each of them further; 0 writes them as found.
@@ -110,7 +119,8 @@ class Settings:
     label: str | None = None
     search_share: float = 0.15
     limit: int | None = None
-    max_length: int = 128
+    max_length: int | None = None
+    doc_stride: int | None = None
     teacher: str | None = None
     teacher_epochs: int = 4
     teacher_learning_rate: float = 1e-4
@@ -149,6 +159,10 @@ class Settings:
     standalone: bool = False
     hours: float | None = None
     objectives: tuple[str, ...] = ("score", "macs")
+    racing: bool = False
+    racing_level: float = 0.05
+    racing_margin: float = 0.001
+    racing_check: int = 0
     models: int = 10
     sizes: tuple[float, ...] = ()
     recover_epochs: int = 1
@@ -180,10 +194,12 @@ class Settings:
             ("workers", 1),
             ("step", 1),
             ("max_length", 8),
+            ("doc_stride", 0),
             ("space_steps", 2),
             ("movement_epochs", 1),
+            ("racing_check", 0),
         ):
-            if getattr(self, name) < least:
+            if getattr(self, name) is not None and getattr(self, name) < least:
                 raise RunError(f"{name} must be at least {least}; got {getattr(self, name)}.")
         if not 0 < self.search_share < 1:
             raise RunError(f"search_share must lie between 0 and 1; got {self.search_share}.")
@@ -191,6 +207,10 @@ class Settings:
             raise RunError(f"The space {self.space} is made from an importance: choose one, or another space.")
         if self.train_stages is not None and not self.epochs:
             raise RunError("train_stages trains the super-network, and epochs=0 leaves it untrained: drop one of them.")
+        if not 0 < self.racing_level < 0.5:
+            raise RunError(f"racing_level is a probability above 0 and below 0.5; got {self.racing_level}.")
+        if not 0 <= self.racing_margin < 1:
+            raise RunError(f"racing_margin is a difference of scores, from 0 to below 1; got {self.racing_margin}.")
         if not 0 <= self.min_size < 1:
             raise RunError(f"min_size is a share of the MACs, from 0 to below 1; got {self.min_size}.")
         for name, known in (

@@ -29,11 +29,14 @@ class FrontSummary(dict[str, Any]):
         from rich.console import Group
         from rich.text import Text
 
+        from sublm.search.racing import in_words
+
         lines = [f"{'Report':<8} {self._folder / 'report.html'}", f"{'Figure':<8} {self._folder / 'front.png'}"]
         lines.append(f"{'Models':<8} {self._folder / 'models'}")
         if self["chosen"]:
             lines.insert(0, f"{'Chosen':<8} {self._folder / 'models' / self['chosen']}")
-        return Group(self._table(), Text(self["why"]), Text("\n".join(lines)))
+        said = [self["why"], *([in_words(self["racing"])] if self.get("racing") else [])]
+        return Group(self._table(), Text("\n".join(said)), Text("\n".join(lines)))
 
     def _table(self) -> RenderableType:
         from rich.box import SIMPLE_HEAD

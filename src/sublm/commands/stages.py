@@ -216,6 +216,10 @@ def search(
     standalone: bool | None = None,
     hours: float | None = None,
     objectives: list[str] | None = None,
+    racing: bool | None = None,
+    racing_level: float | None = None,
+    racing_margin: float | None = None,
+    racing_check: int | None = None,
     workers: int | None = None,
     ray: str | None = None,
     storage: str | None = None,
@@ -238,6 +242,10 @@ def search(
         standalone: Train every sub-network alone, with the run's training settings.
         hours: Wall-clock time of a standalone search; it ends with this or EVALUATIONS, whichever comes first.
         objectives: What the front is made of: score and one or more of macs, parameters, latency.
+        racing: Give up sub-networks once they are seen, on part of the rows, to be beaten by a cheaper one.
+        racing_level: Probability, at most, that a sub-network is given up wrongly.
+        racing_margin: Give up those too that are not better than the cheaper one by more than this.
+        racing_check: So many of those given up are evaluated in full afterwards, to count the mistakes.
         workers: Sub-networks evaluated at a time in the search, each in a process. In this process if not given.
         ray: Address of a Ray cluster on which they are evaluated, such as 'auto' or HOST:6379.
         storage: Database through which several searches share their evaluations, such as postgresql://HOST/NAME.

@@ -1,7 +1,7 @@
 """Writing ordinary models: transformers folders, ONNX, model cards."""
 
 from sublm.export.card import ModelCard, known_of, write_card
-from sublm.export.onnx import check_onnx, export_onnx, predict_onnx, quantise_onnx
+from sublm.export.onnx import check_onnx, export_onnx, longest_text, predict_onnx, quantise_onnx
 from sublm.export.save import load, save
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "export_onnx",
     "known_of",
     "load",
+    "longest_text",
     "predict_onnx",
     "quantise_onnx",
     "save",

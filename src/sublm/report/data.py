@@ -183,6 +183,7 @@ def front_figure_data(front: Mapping[str, Any]) -> FrontFigure:
     evaluations = tuple(
         Mark(str(e["number"]), _finite(e.get("score")), costs_of(e), on_front=bool(e.get("on_front")))
         for e in front.get("evaluations") or ()
+        if not e.get("dropped")  # given up early: it has no score to draw
     )
     axes = _axes(front, models, original)
     if axes:

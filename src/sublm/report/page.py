@@ -24,8 +24,9 @@ from sublm.report.text import (
     three_digits,
     times_text,
 )
+from sublm.search.racing import in_words
 
-AUTO_CLASSES = {"multiple_choice": "AutoModelForMultipleChoice"}
+AUTO_CLASSES = {"multiple_choice": "AutoModelForMultipleChoice", "span": "AutoModelForQuestionAnswering"}
 """Kind of task -> transformers class that loads its model; all others are sequence classification."""
 
 RUNTIMES = {"torch": "PyTorch", "onnx": "ONNX Runtime"}
@@ -55,6 +56,7 @@ class Row:
     latency: str
     latency_note: str
     speed_up: str
+    second: str = ""
     folder: str = ""
     kind: str = ""
     training: str = ""
@@ -204,6 +206,7 @@ def _row(entry: Mapping[str, Any], teacher: Mapping[str, Any], **more: Any) -> R
         note += "" if spread is None else f" · {three_digits(spread)}"
     return Row(
         score=score_text(entry.get("score")),
+        second=_second(entry),
         before=score_text(entry.get("score_before")),
         kept=share_text(ratio(entry.get("score"), teacher.get("score"))),
         parameters=count_text(own.get("parameters")),
@@ -214,6 +217,12 @@ def _row(entry: Mapping[str, Any], teacher: Mapping[str, Any], **more: Any) -> R
         speed_up=times_text(ratio(whole.get("latency"), own.get("latency"))),
         **more,
     )
+
+
+def _second(entry: Mapping[str, Any]) -> str:
+    """The task's second metric with its name, such as the exact matches beside an F1."""
+    others = list((entry.get("scores") or {}).items())[1:2]
+    return "".join(f"{name} {score_text(score)}" for name, score in others)
 
 
 def original_row(front: Mapping[str, Any]) -> Row:
@@ -267,6 +276,8 @@ def measuring(front: Mapping[str, Any]) -> list[str]:
         alone = (front.get("settings") or {}).get("standalone")
         whose = "each trained alone" if alone else "made with the super-network’s shared weights"
         text[-1] += f" The faint points in the picture are those comparisons, {whose}, before any recovery."
+    if front.get("racing"):
+        text.append(in_words(front["racing"]))
     if latency:
         length, batch = latency.get("length"), latency.get("batch", 1)
         texts = f"texts of {length} tokens" if isinstance(length, int) else "the lengths of the task’s own texts"

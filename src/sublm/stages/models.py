@@ -89,14 +89,14 @@ def choose_sizes(evaluations: list[Evaluation], whole: float, sizes: tuple[float
     one gains more in the recovery. Where none is near, the largest below is taken.
 
     Args:
-        evaluations: All evaluations.
+        evaluations: All evaluations; those given up early are passed over.
         whole: The largest's MACs.
         sizes: Shares.
 
     Raises:
         TargetError: If no evaluated sub-network is that small.
     """
-    scored = [e for e in evaluations if math.isfinite(e.score)]
+    scored = [e for e in evaluations if math.isfinite(e.score) and not e.dropped]
     chosen: dict[str, Evaluation] = {}
     for size in sizes:
         limit = size * whole * TOLERANCE
@@ -177,7 +177,7 @@ def _make_model(
         "onnx": s.onnx or s.runtime == "onnx",
         **_own_weights(found),
     }
-    stage = work.stage(f"model {name}", inputs, [f"models/{name}"], upto="train")
+    stage = work.stage(f"model {name}", inputs, [f"models/{name}", *work.answers_of(name)], upto="train")
     onnx = folder / "model.onnx" if inputs["onnx"] else None
     if not stage.done:
         recovers = s.recover_epochs > 0
@@ -197,7 +197,7 @@ def _make_model(
                     layers=subnet.layers,
                 )
                 stage.result["train_seconds"] = result.seconds
-            stage.result["after"] = work.scores(model, "validation")
+            stage.result["after"] = work.scores(model, "validation", keep=name)
             stage.result["search"] = work.scores(model, "search")[work.metric]
             save(model.to("cpu"), folder, tokenizer=work.tokenizer, overwrite=True)
             if onnx is not None:

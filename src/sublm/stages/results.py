@@ -182,7 +182,9 @@ def build_front(
         "evaluations": [
             {
                 "number": e.number,
-                "score": e.score if math.isfinite(e.score) else None,
+                # Only scores on all rows are reported; what was given up early has an estimate.
+                "score": e.score if math.isfinite(e.score) and not e.dropped else None,
+                **({"dropped": True} if e.dropped else {}),
                 **{name: value for name, value in e.costs.items() if name != "latency"},
                 **({"latency": e.costs["latency"]} if "latency" in e.costs else {}),
                 "on_front": e.number in on_front,
@@ -190,6 +192,7 @@ def build_front(
             for e in found.evaluations
         ],
         "baselines": [{k: v for k, v in b.items() if k not in ("model", "onnx")} for b in baselines],
+        "racing": found.racing,
         "predictor": {"error": found.predictor.error, "tau": found.predictor.tau} if found.predictor else None,
         "stages": work.run.seconds(),
         "machine": work.run.machine,
