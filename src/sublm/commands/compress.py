@@ -148,8 +148,8 @@ def compress(
         freeze_embeddings: Keep the teacher's word embeddings as they are in everything that learns from it.
         dropout: Of everything that learns from the teacher, whose answers are smooth already.
         precision: Of training and of evaluation in the search; auto takes bf16 where the machine gains from it.
-        sampler: How the search proposes: autotinybert, exhaustive, grid, local_search, moasha, morea, nsga2,
-            pareto_ea or random.
+        sampler: How the search proposes: autotinybert, ehvi, exhaustive, grid, local_search, lsbo, moasha, morea,
+            nsga2, pareto_ea, random, rsbo or tpe.
         evaluations: Sub-networks to evaluate.
         standalone: Train every sub-network of the search alone, for EPOCHS, instead of a super-network. Takes far
             longer; moasha stops the poor ones early.

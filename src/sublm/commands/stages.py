@@ -238,8 +238,8 @@ def search(
     Args:
         run: The run directory.
         target: What the chosen model must meet, such as 'latency<=8ms', 'speedup>=4x', 'macs<=25%', 'memory<=60MB'.
-        sampler: How the search proposes: autotinybert, exhaustive, grid, local_search, moasha, morea, nsga2,
-            pareto_ea or random.
+        sampler: How the search proposes: autotinybert, ehvi, exhaustive, grid, local_search, lsbo, moasha, morea,
+            nsga2, pareto_ea, random, rsbo or tpe.
         evaluations: Sub-networks to evaluate.
         standalone: Train every sub-network alone, with the run's training settings.
         hours: Wall-clock time of a standalone search; it ends with this or EVALUATIONS, whichever comes first.
