@@ -11,6 +11,7 @@ from typing import Any
 from sublm.commands.compress import compress
 from sublm.commands.export import export
 from sublm.commands.latency import latency
+from sublm.commands.pretrain_data import pretrain_data
 from sublm.commands.quickstart import quickstart
 from sublm.commands.report import report
 from sublm.commands.stages import extract, importance, recover, search, space, teacher, train
@@ -28,6 +29,7 @@ COMMANDS: dict[str, dict[str, Callable[..., Any]]] = {
         "extract": extract,
         "recover": recover,
     },
+    "Pre-training": {"pretrain-data": pretrain_data},
     "With the results": {"export": export, "report": report, "latency": latency},
 }
 """Heading to the commands under it, in the order of the help. To add a command, add its function."""
