@@ -59,4 +59,5 @@ def pack_dense(total: int, capacity: int, first: int | None = None) -> list[int]
 
 def first_room(rng: np.random.Generator, capacity: int) -> int:
     """Room of the first piece in a further copy of a text, so that all its pieces begin elsewhere."""
-    return int(rng.integers(max(2, capacity // 4), capacity + 1))
+    least = max(2, capacity // 4)
+    return int(rng.integers(least, capacity)) if least < capacity else capacity

@@ -166,7 +166,7 @@ def room(vocabulary: Vocabulary, length: int) -> int:
     around = len(vocabulary.prefix) + len(vocabulary.suffix)
     if length < around + 2:
         raise DataError(
-            f"length={length} leaves no room for two tokens beside the {around} special ones; give {around + 2} or more."
+            f"length={length} leaves no room for two tokens beside the {around} special ones; {around + 2} do."
         )
     return length - around
 

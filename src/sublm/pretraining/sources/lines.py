@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from sublm.errors import DataError
 
@@ -22,7 +23,7 @@ def parts(path: Path, size: int, *, whole_lines: bool) -> list[tuple[int, int]]:
     """
     total = path.stat().st_size
     with path.open("rb") as stream:
-        found = {_boundary(stream, at, total, whole_lines=whole_lines) for at in range(0, total, size)}
+        found = {_boundary(stream, at, whole_lines=whole_lines) for at in range(0, total, size)}
     starts = sorted(found - {total})
     return list(zip(starts, [*starts[1:], total], strict=True)) if starts else [(0, 0)]
 
@@ -60,7 +61,7 @@ def line_number(path: Path, at: int) -> int:
     return count
 
 
-def _boundary(stream, at: int, total: int, *, whole_lines: bool) -> int:  # type: ignore[no-untyped-def]
+def _boundary(stream: BinaryIO, at: int, *, whole_lines: bool) -> int:
     """Where a part begins that is wanted at a byte: at the start of a line if one is near."""
     if at == 0:
         return 0
@@ -69,16 +70,19 @@ def _boundary(stream, at: int, total: int, *, whole_lines: bool) -> int:  # type
         while True:
             line = stream.readline(1 << 20)
             if not line or line.endswith(b"\n"):
-                return int(stream.tell())
+                return stream.tell()
     block = stream.read(_SEARCHED)
     end = block.find(b"\n")
     if end >= 0:
         return at + end
+    if len(block) < _SEARCHED:  # the line ends with the file
+        return at - 1 + len(block)
     space = block.find(b" ", 1)
     if space >= 0:
-        return int(at - 1 + space)
-    character = next((i for i, byte in enumerate(block[1:5], 1) if byte & 0xC0 != 0x80), 1)
-    return int(min(at - 1 + character, total))
+        return at - 1 + space
+    near = block[:5]
+    character = next((i for i in range(1, len(near)) if near[i] & 0xC0 != 0x80), len(near))
+    return at - 1 + character
 
 
 def _last_character(line: bytes) -> int:
