@@ -279,17 +279,19 @@ def _check(
 
 def _make_all(job: Job, parts: Sequence[Part], workers: int, progress: Progress) -> list[list[dict[str, Any]]]:
     """The counts of all shards, made or found, by part and copy."""
-    found = {}
+    found: dict[int, list[dict[str, Any]]] = {}
     for part in parts:
         counts = [read_counts(job.path(part, copy)) for copy in range(job.duplicates)]
         if None not in counts:
-            found[part.number] = counts
+            found[part.number] = [count for count in counts if count is not None]
     left = [part for part in parts if part.number not in found]
+    tokens = sum(copies[0]["tokens"] for copies in found.values())
     progress.update(len(found), len(parts))
-    for number, counts in _made(job, left, min(workers, len(left))):
-        found[number] = counts  # type: ignore[assignment]
-        progress.update(len(found), len(parts), tokens=sum(c[0]["tokens"] for c in found.values() if c[0] is not None))
-    return [found[part.number] for part in parts]  # type: ignore[misc]
+    for number, copies in _made(job, left, min(workers, len(left))):
+        found[number] = copies
+        tokens += copies[0]["tokens"]
+        progress.update(len(found), len(parts), tokens=tokens)
+    return [found[part.number] for part in parts]
 
 
 def _made(job: Job, parts: Sequence[Part], workers: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
@@ -316,8 +318,8 @@ def _made(job: Job, parts: Sequence[Part], workers: int) -> Iterator[tuple[int, 
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
                     yield future.result()
-                    if (part := next(queue, None)) is not None:
-                        waiting.add(executor.submit(_work, part))
+                    if (following := next(queue, None)) is not None:
+                        waiting.add(executor.submit(_work, following))
         except BrokenProcessPool:
             raise RunError(
                 "A process that tokenised was killed, perhaps for want of memory. Run the same again, with fewer "

@@ -176,21 +176,24 @@ def _surround(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows with the special tokens: offsets, ids, continues."""
     before, after = len(vocabulary.prefix), len(vocabulary.suffix)
-    sizes = stops - starts
-    offsets = np.append(0, np.cumsum(sizes + before + after)).astype(np.int64)
+    offsets = np.append(0, np.cumsum(stops - starts + before + after)).astype(np.int64)
+    # Tokens keep their order, so it is enough to mark which of them are kept and which places are theirs.
+    edges = np.zeros(len(tokens.ids) + 1, np.int8)
+    edges[starts] += 1
+    edges[stops] -= 1
+    kept = np.cumsum(edges[:-1], dtype=np.int8).view(bool)
+    theirs = np.ones(offsets[-1], bool)
     ids = np.empty(offsets[-1], np.int32)
-    continues = np.zeros(offsets[-1], bool)
-    # The text's tokens, row after row, from where they are to where they belong.
-    ordinal = np.arange(int(sizes.sum()))
-    row = np.repeat(np.arange(len(sizes)), sizes)
-    within = ordinal - (np.cumsum(sizes) - sizes)[row]
-    source, target = starts[row] + within, offsets[row] + before + within
-    ids[target] = tokens.ids[source]
-    continues[target] = tokens.continues[source] & (within > 0)  # a word that was cut begins anew
     for place, token in enumerate(vocabulary.prefix):
         ids[offsets[:-1] + place] = token
+        theirs[offsets[:-1] + place] = False
     for place, token in enumerate(reversed(vocabulary.suffix)):
         ids[offsets[1:] - 1 - place] = token
+        theirs[offsets[1:] - 1 - place] = False
+    ids[theirs] = tokens.ids[kept]
+    continues = np.zeros(offsets[-1], bool)
+    continues[theirs] = tokens.continues[kept]
+    continues[offsets[:-1] + before] = False  # a word that was cut begins anew
     return offsets, ids, continues
 
 
