@@ -34,11 +34,8 @@ def long_task(tmp_path_factory):
 @pytest.fixture
 def raced(settings, long_task):
     changes = {"task": long_task, "search_share": 0.6, "space": "medium", "sampler": "random", "evaluations": 30}
-    return (
-        settings
-        | changes
-        | {"models": 1, "epochs": 1, "recover_epochs": 0, "teacher_epochs": 2, "teacher_learning_rate": 3e-3}
-    )
+    trained = {"models": 1, "epochs": 1, "recover_epochs": 0, "teacher_epochs": 2, "teacher_learning_rate": 3e-3}
+    return settings | changes | trained | {"racing": True}
 
 
 def searched(settings, folder, **changes):

@@ -83,7 +83,7 @@ class Parts:
         ):
             raise DataError(f"The parts must hold each of the {len(encoded)} rows once, and none may be empty.")
         self.precision = precision
-        self._supernet = supernet
+        self.supernet = supernet
         self._encoded = encoded
         self._pad = pad_token_id
         device = supernet.model.device.type
@@ -101,12 +101,12 @@ class Parts:
         Returns:
             [rows of the part, outputs] float32, in the order of `rows[part]`.
         """
-        self._supernet.activate(subnet)
+        self.supernet.activate(subnet)
         found: np.ndarray | None = None
-        with inference(self._supernet.model, self.precision), self._sharing():
+        with inference(self.supernet.model, self.precision), self._sharing():
             for number, (place, batch) in enumerate(self._batches_of(part)):
                 self._current = (part, number)
-                logits = self._supernet.model(**batch).logits.float().cpu().numpy()
+                logits = self.supernet.model(**batch).logits.float().cpu().numpy()
                 if found is None:
                     found = np.empty((len(self.rows[part]), *logits.shape[1:]), dtype=np.float32)
                 found[place] = logits
@@ -116,7 +116,7 @@ class Parts:
     def _batches_of(self, part: int) -> list[tuple[np.ndarray, dict[str, Tensor]]]:
         """The batches of a part on the model's device, each with the places of its rows in the part."""
         if part not in self._batches:
-            device = self._supernet.model.device
+            device = self.supernet.model.device
             made = []
             chosen = self._encoded.select(self.rows[part])
             for batch in evaluation_batches(chosen, tokens=self._tokens, pad_token_id=self._pad):
@@ -129,11 +129,11 @@ class Parts:
     @contextmanager
     def _sharing(self) -> Iterator[None]:
         """Inside, the embedding block looks up what it has computed for the batch and the hidden channels in use."""
-        block: Any = self._supernet.layout.embeddings
+        block: Any = self.supernet.layout.embeddings
         original = block.forward
 
         def forward(*args: Any, **kwargs: Any) -> Tensor:
-            hidden = self._supernet.active.hidden
+            hidden = self.supernet.active.hidden
             # Sets of channels in the order of their use; what belongs to the one unused longest is let go first.
             kept = self._embeddings[hidden] = self._embeddings.pop(hidden, {})
             key = (*self._current, self.precision)
