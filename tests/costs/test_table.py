@@ -193,8 +193,8 @@ def test_openvino_gives_what_torch_gives_and_reads_choices(tmp_path):
     with torch.no_grad():
         wanted = choice(**{name: torch.from_numpy(array) for name, array in feed.items()}).logits
     assert answer == pytest.approx(wanted.numpy(), abs=1e-4)
+    (tmp_path / "broken.onnx").write_bytes(b"no model")
     with pytest.raises(LatencyError, match="OpenVINO cannot load"):
-        (tmp_path / "broken.onnx").write_bytes(b"no model")
         measure_latency({"a": tmp_path / "broken.onnx"}, runtime="openvino")
 
 
