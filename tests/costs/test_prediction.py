@@ -157,6 +157,21 @@ def test_a_group_that_was_measured_in_a_slow_spell_is_set_right(supernet, monkey
     assert found.predict(chosen) == pytest.approx([truth_of(subnet) for subnet in chosen], rel=0.01)
 
 
+def test_a_session_that_is_slower_than_an_earlier_one_is_set_right(supernet):
+    def slow(models, **options):
+        found = fake_measure(models, **options)
+        return {name: dataclasses.replace(e, minimum=2 * e.minimum) for name, e in found.items()}
+
+    chosen = subnets(supernet.shape, 5)
+    truth = [truth_of(subnet) for subnet in chosen]
+    known = truth_of(supernet.largest)
+    assert fit_latency(supernet, subnets(supernet.shape, 14), measure=fake_measure).largest == pytest.approx(known)
+    assert measured.measure_subnets(supernet, chosen, measure=slow, known=known)[0] == pytest.approx(truth)
+    assert measured.measure_subnets(supernet, chosen, measure=fake_measure, known=9 * known)[0] == pytest.approx(truth)
+    twice = measured.measure_subnets(supernet, chosen, measure=slow)[0]
+    assert twice == pytest.approx([2 * value for value in truth])
+
+
 def test_word_embeddings_are_cut_for_the_measurement_only(monkeypatch):
     monkeypatch.setattr(measured, "_WORDS", 8)
     torch.manual_seed(0)

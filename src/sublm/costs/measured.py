@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,13 +27,14 @@ def measure_subnets(
     prepare: Callable[[Any], Candidate] | None = None,
     measure: Callable[..., Mapping[str, Latency]] = measure_latency,
     statistic: str = "minimum",
+    known: float | None = None,
     seed: int = 0,
     **options: Any,
 ) -> tuple[np.ndarray, Latency]:
     """Measures sub-networks as the ordinary models they would become, the super-network's largest among them.
 
     If they do not fit into memory together, they are measured in groups, the largest in each; what a group took is
-    divided by how much slower the largest was in it than in the quickest group.
+    divided by how much slower the largest was in it than in the quickest group, or than it is known to be.
 
     Args:
         supernet: The super-network; latency depends on shapes, so it needs no training.
@@ -40,6 +42,7 @@ def measure_subnets(
         prepare: Turns an extracted model into what is measured, such as the path of its ONNX file.
         measure: `measure_latency`, or a function like it.
         statistic: What of a measured latency is given back.
+        known: What the largest took in an earlier session, if that was quicker than this one turns out.
         seed: Of the groups and of the measurement.
         **options: Passed on to `measure`: runtime, precision, threads, length, batch, rounds, ...
 
@@ -62,8 +65,9 @@ def measure_subnets(
         references.append(taken[-1][largest.key])
         del models
     quickest = min(references, key=lambda latency: float(getattr(latency, statistic)))
+    least = min(float(getattr(quickest, statistic)), known or math.inf)
     for latencies, reference in zip(taken, references, strict=True):
-        slower = getattr(reference, statistic) / getattr(quickest, statistic)
+        slower = getattr(reference, statistic) / least
         found |= {name: getattr(latency, statistic) / slower for name, latency in latencies.items()}
     return np.array([found[subnet.key] for subnet in subnets]), quickest
 

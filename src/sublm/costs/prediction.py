@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -43,6 +43,7 @@ class LatencyPredictor:
         statistic: What of the measured latencies is predicted: "minimum" or "median".
         conditions: Runtime, precision, threads, length, batch and device of the measurements.
         machine: What they were made on.
+        largest: Milliseconds that the largest sub-network took, by which later sessions tell whether they are slower.
     """
 
     model: AdditiveModel | MLPModel
@@ -53,6 +54,7 @@ class LatencyPredictor:
     statistic: str
     conditions: Mapping[str, Any]
     machine: Mapping[str, Any]
+    largest: float | None = None
 
     def __call__(self, subnet: Subnet) -> float:
         """Milliseconds of one forward pass."""
@@ -104,6 +106,7 @@ class LatencyPredictor:
             "statistic": self.statistic,
             "conditions": dict(self.conditions),
             "machine": dict(self.machine),
+            "largest": self.largest,
         }
 
     @classmethod
@@ -150,13 +153,17 @@ class LatencyPredictor:
         predictor.check_device(str(path), force=force)
         return predictor
 
+    def differences(self) -> list[str]:
+        """In what this device differs from the one it was fitted on; empty if it is the same."""
+        return device_differences(self.machine, describe_machine(), str(self.conditions.get("runtime", "torch")))
+
     def check_device(self, where: str, *, force: bool = False) -> None:
         """Refuses a predictor that was fitted elsewhere.
 
         Raises:
             LatencyError: If this is another device and `force` is not given.
         """
-        differing = device_differences(self.machine, describe_machine(), str(self.conditions.get("runtime", "torch")))
+        differing = self.differences()
         if differing and not force:
             raise LatencyError(
                 f"The latency predictor {where} was fitted on another device: {'; '.join(differing)}. "
@@ -205,7 +212,8 @@ def fit_latency(
         supernet, chosen, prepare=prepare, measure=measure, statistic=statistic, seed=seed, **options
     )
     conditions = {name: value for name, value in sample.to_dict().items() if name in _CONDITIONS}
-    return fit_times(Counts.of(chosen), times, conditions, model=model, statistic=statistic, seed=seed)
+    found = fit_times(Counts.of(chosen), times, conditions, model=model, statistic=statistic, seed=seed)
+    return replace(found, largest=float(getattr(sample, statistic)))
 
 
 def fit_times(

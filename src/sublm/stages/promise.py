@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from sublm.costs import LatencyPredictor
 from sublm.costs.measured import measure_subnets
 from sublm.search import Constraint, Evaluation, Finalists, keep_promise, ratio_near
 from sublm.search.finalists import MARGIN
@@ -51,7 +52,13 @@ def measure_finalists(work: Workspace, prepared: Prepared, found: Found) -> Foun
             def measure_them(evaluations: list[Evaluation]) -> dict[str, float]:
                 subnets = [e.subnet for e in evaluations]
                 times, _ = measure_subnets(
-                    prepared.supernet, subnets, prepare=deployer(work, folder), rounds=25, budget_s=60.0, **options
+                    prepared.supernet,
+                    subnets,
+                    prepare=deployer(work, folder),
+                    known=_known_largest(found.predictor),
+                    rounds=40,
+                    budget_s=60.0,
+                    **options,
                 )
                 return {subnet.key: float(time) for subnet, time in zip(subnets, times, strict=True)}
 
@@ -75,6 +82,13 @@ def measure_finalists(work: Workspace, prepared: Prepared, found: Found) -> Foun
             "measured; others take their place"
         )
     return replace(found, finalists=finalists)
+
+
+def _known_largest(predictor: LatencyPredictor | None) -> float | None:
+    """What the largest took when the predictor was fitted, if that was on this device."""
+    if predictor is None or predictor.differences():
+        return None
+    return predictor.largest
 
 
 def find_finalists(
