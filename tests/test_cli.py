@@ -257,7 +257,7 @@ def test_the_help_names_every_method_there_is():
 def test_every_recipe_is_understood_by_compress(name, monkeypatch, capsys):
     assert cli.main(["compress", "model", "--task", "rte", "--recipe", name, "--print-config"]) == 0
     printed = yaml.safe_load(capsys.readouterr().out)
-    recipe = load_recipe(name)
+    recipe = load_recipe(name, "rte")
     Settings(model="m", task="t", **recipe)
     assert {key: printed[key] for key in recipe} == recipe
 

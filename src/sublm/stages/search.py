@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from sublm.costs import LatencyPredictor, cost_model, fit_latency, representative_lengths
+from sublm.errors import RunError
 from sublm.run import Stage, fingerprint, read_json, write_json
 from sublm.search import SAMPLERS, Constraint, Evaluation, check_constraints, parse_targets, search
-from sublm.search.samplers import check_sampler
+from sublm.search.samplers import Sampler, check_sampler
+from sublm.settings import Settings
 from sublm.spaces import StratifiedSampler, Subnet
 from sublm.stages.evaluator import Evaluator, weights_fingerprint
 from sublm.stages.supernet import Prepared, family
@@ -115,9 +118,26 @@ def fit_predictor(work: Workspace, prepared: Prepared) -> LatencyPredictor | Non
     return predictor
 
 
+def make_sampler(settings: Settings) -> Sampler:
+    """The sampler of the settings.
+
+    Raises:
+        RunError: If it has no generations, and a size of them was given.
+    """
+    kind: Any = SAMPLERS[settings.sampler]
+    if settings.population is None:
+        return kind()  # type: ignore[no-any-return]
+    if "population" not in signature(kind).parameters:
+        having = [name for name, other in SAMPLERS.items() if "population" in signature(other).parameters]
+        raise RunError(
+            f"The sampler {settings.sampler} has no generations: leave population out; {', '.join(having)} have them."
+        )
+    return kind(population=settings.population)  # type: ignore[no-any-return]
+
+
 def check_target(work: Workspace, prepared: Prepared, predictor: LatencyPredictor | None) -> tuple[Constraint, ...]:
     """Reads the targets and makes sure that something in the space meets them, and that the sampler can search it."""
-    check_sampler(SAMPLERS[work.settings.sampler](), prepared.space)
+    check_sampler(make_sampler(work.settings), prepared.space)
     costs = costs_of(work, prepared, predictor)
     whole = {name: cost(prepared.supernet.largest) for name, cost in costs.items()}
     constraints = parse_targets(work.settings.target, whole)
@@ -132,6 +152,7 @@ def search_subnets(
     s, supernet = work.settings, prepared.supernet
     inputs = {
         "sampler": s.sampler,
+        "population": s.population,
         "objectives": s.objectives,
         "constraints": [str(constraint) for constraint in constraints],
         "seed": s.seed,
@@ -159,7 +180,7 @@ def search_subnets(
             costs_of(work, prepared, predictor),
             objectives=s.objectives,
             constraints=constraints,
-            sampler=s.sampler,
+            sampler=make_sampler(s),
             evaluations=s.evaluations,
             seed=s.seed,
             seeds=[*prepared.space.seeds, *family(work, prepared, tuple(dict.fromkeys((*SEED_SHARES, *s.sizes))))],
