@@ -141,7 +141,7 @@ def test_a_printed_configuration_can_be_given_back(tmp_path, capsys):
         (["apple", "--layers"], "--layers must be a whole number"),
         (["apple", "--layers", "2.5"], "--layers must be a whole number; found 2.5"),
         (["apple", "--oven", "wod"], "--oven must be one of gas, wood; found wod (did you mean wood?)"),
-        (["apple", "--recipe", "plm"], "no recipe 'plm'; there are plm-nas"),
+        (["apple", "--recipe", "plm"], "no recipe 'plm'; there are eftnas-s1"),
         (["apple", "--config", "gone.yaml"], "--config gone.yaml: No such file"),
     ],
 )

@@ -126,13 +126,13 @@ def make_sampler(settings: Settings) -> Sampler:
     """
     kind: Any = SAMPLERS[settings.sampler]
     if settings.population is None:
-        return kind()  # type: ignore[no-any-return]
+        return kind()
     if "population" not in signature(kind).parameters:
         having = [name for name, other in SAMPLERS.items() if "population" in signature(other).parameters]
         raise RunError(
             f"The sampler {settings.sampler} has no generations: leave population out; {', '.join(having)} have them."
         )
-    return kind(population=settings.population)  # type: ignore[no-any-return]
+    return kind(population=settings.population)
 
 
 def check_target(work: Workspace, prepared: Prepared, predictor: LatencyPredictor | None) -> tuple[Constraint, ...]:

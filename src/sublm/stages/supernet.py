@@ -129,6 +129,7 @@ def make_space(
         space = SearchSpace.from_dict(read_json(path))
         if space.shape != supernet.shape:
             raise RunError(f"{path} belongs to a model of shape {space.shape}; this one has {supernet.shape}.")
+        space.largest.check(supernet.shape)  # a file edited by hand may ask for more than there is
     elif s.space in ("nested", "importance"):
         costs = cost_model(supernet)
         if importance is None:  # before the scores are known: any order of the units gives the same range of costs
