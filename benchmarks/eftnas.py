@@ -27,14 +27,17 @@ import math
 import shutil
 import statistics
 import sys
+import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sublm.costs import cost_model
 from sublm.machine import describe_machine
 from sublm.progress import make_progress
-from sublm.run import Run, read_json
+from sublm.run import Run, read_json, write_json
 from sublm.search.pareto import volume_share
 from sublm.settings import Settings
 from sublm.stages.baselines import make_baselines
@@ -125,13 +128,17 @@ def run(variant: str, shared: Path, common: dict[str, Any]) -> dict[str, Any]:
     if "space" in changes and changes["space"].endswith(".json"):
         changes["space"] = str(shared / changes["space"])
     settings = Settings.from_dict({**common, "teacher": str(shared / "teacher"), "importance": str(shared)} | changes)
-    with Run(shared.parent / variant, settings.deciding(), seed=settings.seed) as opened:
+    folder = shared.parent / variant
+    with Run(folder, settings.deciding(), seed=settings.seed) as opened:
         work = open_workspace(settings, opened, make_progress())
         teacher = make_teacher(work)
-        prepared = prepare_supernet(work, teacher)
+        with clock(folder, "importance"):
+            prepared = prepare_supernet(work, teacher)
         baselines = make_baselines(work, teacher, prepared)
-        train_supernet(work, teacher, prepared)
-        found = search_subnets(work, prepared, None, ())
+        with clock(folder, "train"):
+            train_supernet(work, teacher, prepared)
+        with clock(folder, "search"):
+            found = search_subnets(work, prepared, None, ())
         supernet, macs = prepared.supernet, cost_model(prepared.supernet).macs
         whole = macs(supernet.largest)
         original = opened.result("teacher")["validation"][work.metric]
@@ -140,15 +147,14 @@ def run(variant: str, shared: Path, common: dict[str, Any]) -> dict[str, Any]:
         for e in (*found.front, *chosen.values()):
             if e.subnet.key not in validation:
                 supernet.activate(e.subnet)
-                validation[e.subnet.key] = work.scores(supernet.model, "validation", precision=work.precision)[
-                    work.metric
-                ]
-        times = {entry["name"]: entry["seconds"] for entry in opened.seconds()}
-    before = {name: record["seconds"] for name, record in read_json(shared / "run.json")["stages"].items()}
-    if settings.importance == str(shared):
-        times["importance"] = before["importance"]
-    plain = read_json(shared / "run.json")["stages"]["teacher"]["result"]["train_seconds"]
-    route = sum(times.get(name, 0.0) for name in ("importance", "space", "train", "search"))
+                scores = work.scores(supernet.model, "validation", precision=work.precision)
+                validation[e.subnet.key] = scores[work.metric]
+        wall = {entry["name"]: entry["seconds"] for entry in opened.seconds()}
+    wall_before = {name: record["seconds"] for name, record in read_json(shared / "run.json")["stages"].items()}
+    before, times = read_json(processor_file(shared)), read_json(processor_file(folder))
+    if settings.importance != "taylor":  # learned before; unsorted units, too, are counted by them
+        times["importance"], wall["importance"] = before["importance"], wall_before["importance"]
+    plain = before["teacher"]
     return {
         "task": settings.task,
         "seed": settings.seed,
@@ -160,11 +166,12 @@ def run(variant: str, shared: Path, common: dict[str, Any]) -> dict[str, Any]:
         | {"importance": changes.get("importance", "movement"), "space": VARIANTS[variant].get("space", "importance")},
         "space_size": float(prepared.space.size),
         "teacher": original,
-        "plain_fine_tuning_seconds": plain,
-        "seconds": {name: times[name] for name in ("importance", "space", "train", "search") if name in times},
-        "in_plain_fine_tunings": route / plain,
+        "processor_seconds": {"teacher": plain} | times,
+        "wall_seconds": {"teacher": wall_before["teacher"]} | {name: wall[name] for name in times},
+        "in_plain_fine_tunings": {name: seconds / plain for name, seconds in times.items()}
+        | {"route": sum(times.values()) / plain},
         "volume": {
-            "search": volume([(e.costs["macs"], e.score) for e in found.evaluations], whole),
+            "search": volume([(e.costs["macs"], e.score) for e in found.front], whole),
             "validation": volume([(e.costs["macs"], validation[e.subnet.key]) for e in found.front], whole),
         },
         "sizes": [
@@ -184,7 +191,7 @@ def run(variant: str, shared: Path, common: dict[str, Any]) -> dict[str, Any]:
                 "macs": entry["macs"] / whole,
                 "validation": entry["score"],
                 "kept": entry["score"] / original,
-                "in_plain_fine_tunings": entry["train_seconds"] / plain,
+                "train_wall_seconds": entry["train_seconds"],
             }
             for size, entry in zip(SIZES, baselines, strict=False)
         ],
@@ -229,13 +236,13 @@ def summary(results: Path) -> dict[str, Any]:
         row["teacher"].append(result["teacher"])
         row["volume, search"].append(result["volume"]["search"])
         row["volume, validation"].append(result["volume"]["validation"])
-        row["in plain fine-tunings"].append(result["in_plain_fine_tunings"])
+        for name, share in result["in_plain_fine_tunings"].items():
+            row[f"{name}, in plain fine-tunings"].append(share)
         for entry in result["sizes"]:
             row[f"kept at {entry['asked']:.0%}"].append(entry["kept"])
         for entry in result["baselines"]:
             beside = found[result["task"]][entry["kind"]]
             beside[f"kept at {entry['asked']:.0%}"].append(entry["kept"])
-            beside[f"in plain fine-tunings, at {entry['asked']:.0%}"].append(entry["in_plain_fine_tunings"])
     table: dict[str, Any] = {
         task: {variant: {name: _spread(values) for name, values in row.items()} for variant, row in rows.items()}
         for task, rows in found.items()
@@ -255,7 +262,7 @@ def show(table: dict[str, Any]) -> str:
         "volume, search",
         "volume, validation",
         *(f"kept at {size:.0%}" for size in SIZES),
-        "in plain fine-tunings",
+        "route, in plain fine-tunings",
     ]
     lines = [f"| task | variant | seeds | {' | '.join(names)} |", f"| --- | --- | --- |{' --- |' * len(names)}"]
     for task, rows in table.items():
@@ -303,6 +310,7 @@ def main() -> None:
         text = json.dumps(result, indent=1, sort_keys=True)
         paths[variant].write_text(text + "\n", encoding="utf-8")
         print(text)
+        processor_file(shared.parent / variant).unlink()
         shutil.rmtree(shared.parent / variant)  # what counts is in the result; the shared run stays
 
 

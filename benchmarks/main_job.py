@@ -31,7 +31,7 @@ COMMON: dict[str, Any] = {
 TASKS: dict[str, dict[str, Any]] = {
     "stsb": {},
     "mrpc": {},
-    "sst2": {"limit": 20000, "baselines": ["prune-and-distil"]},
+    "sst2": {"limit": 20000, "teacher_epochs": 2, "epochs": 2, "recover_epochs": 1, "baselines": ["prune-and-distil"]},
     "rte": {},
 }
 

@@ -63,10 +63,40 @@ def test_the_plan_tells_stages_and_time():
     assert lines[-1].startswith("About 1 min 30 s in all, or 1.0 plain fine-tunings")
 
 
+def measured(model, minimum, **conditions):
+    usual = {"runtime": "torch", "precision": "fp32", "threads": 1, "length": 64, "batch": 1}
+    return {"model": model, "minimum": minimum, "median": minimum + 0.2, "spread": 0.1, **usual, **conditions}
+
+
+def latencies(*rows, left_out=()):
+    machine = {"processor": "CPU", "cores": 4, "torch": "2.9", "onnxruntime": "1.22"}
+    return LatencySummary({"measurements": list(rows), "left_out": list(left_out), "machine": machine})
+
+
 def test_latencies_are_sorted_and_compared_with_the_slowest():
-    slow = {"minimum": 8.0, "median": 8.4, "spread": 0.1}
-    lines = shown(LatencySummary({"slow": slow, "quick": LATENCY}))
-    assert lines[-2:] == ["quick 4.00 ms 4.20 ms 0.10 ms 2.00x", "slow 8.00 ms 8.40 ms 0.10 ms 1.00x"]
+    lines = shown(latencies(measured("slow", 8.0), measured("quick", 4.0)))
+    assert lines[-3:-1] == ["quick 4.00 ms 4.20 ms 0.10 ms 2.00x", "slow 8.00 ms 8.20 ms 0.10 ms 1.00x"]
+    same = "length 64, batch 1, runtime torch, precision fp32, threads 1"
+    assert lines[-1] == f"{same}; CPU, 4 cores; torch 2.9, onnxruntime 1.22"
+
+
+def test_only_what_reads_the_same_texts_is_compared_and_what_differs_has_a_column():
+    rows = [measured("a", 8.0, runtime=r, length=n) for r in ("torch", "onnx") for n in (32, 128)]
+    rows[2]["minimum"], rows[3]["minimum"] = 2.0, 4.0
+    lines = shown(latencies(*rows, left_out=["onnx has no bf16; it has fp32, int8."]))
+    assert lines[2:6] == [
+        "a 32 onnx 2.00 ms 8.20 ms 0.10 ms 4.00x",
+        "a 32 torch 8.00 ms 8.20 ms 0.10 ms 1.00x",
+        "a 128 onnx 4.00 ms 8.20 ms 0.10 ms 2.00x",
+        "a 128 torch 8.00 ms 8.20 ms 0.10 ms 1.00x",
+    ]
+    assert lines[-1] == "onnx has no bf16; it has fp32, int8."
+
+
+def test_a_busy_machine_is_told_of():
+    lines = shown(latencies(measured("a", 8.0, interrupted=0.2), measured("b", 4.0, interrupted=0.9)))
+    assert any("interrupted up to 90% of the passes" in line for line in lines)
+    assert not any("interrupted" in line for line in shown(latencies(measured("a", 8.0, interrupted=0.2))))
 
 
 @pytest.mark.parametrize(("number", "text"), [(999, "999"), (22_713_985, "22.7M"), (1.36e9, "1.36G"), (5000, "5k")])

@@ -28,7 +28,7 @@ _HOMES = {
     "load": "sublm.export",
     "save": "sublm.export",
 }
-_FOLDERS = ("costs", "importance", "search", "spaces", "tasks", "training")
+_FOLDERS = ("costs", "importance", "pretraining", "search", "spaces", "tasks", "training")
 
 __all__ = [
     "SearchSpace",

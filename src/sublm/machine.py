@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from sublm.version import __version__
 
-LIBRARIES = ("torch", "transformers", "accelerate", "optuna", "numpy", "onnxruntime")
+LIBRARIES = ("torch", "transformers", "accelerate", "optuna", "numpy", "onnxruntime", "openvino")
 
 
 def describe_machine() -> dict[str, Any]:
@@ -34,6 +35,27 @@ def describe_machine() -> dict[str, Any]:
         "python": platform.python_version(),
         **library_versions(),
     }
+
+
+def device_fingerprint(machine: Mapping[str, Any], runtime: str = "torch") -> dict[str, Any]:
+    """What of a machine decides how long a model takes in a runtime.
+
+    Args:
+        machine: What `describe_machine` gave.
+        runtime: "torch", "onnx" or "openvino".
+
+    Returns:
+        processor, cores, system, device, and the version of the library that runs models.
+    """
+    library = {"onnx": "onnxruntime"}.get(runtime, runtime)
+    names = ("processor", "cores", "system", *(("device",) if runtime == "torch" else ()), library)
+    return {name: machine.get(name) for name in names}
+
+
+def device_differences(there: Mapping[str, Any], here: Mapping[str, Any], runtime: str = "torch") -> list[str]:
+    """One phrase per part of the fingerprint in which two machines differ."""
+    old, new = device_fingerprint(there, runtime), device_fingerprint(here, runtime)
+    return [f"{name} {old[name]} there, {new[name]} here" for name in old if old[name] != new[name]]
 
 
 def library_versions() -> dict[str, str]:

@@ -14,6 +14,7 @@ from sublm.settings import Settings
 from sublm.stages.baselines import make_baselines
 from sublm.stages.models import extract_models, make_models
 from sublm.stages.plan import make_plan
+from sublm.stages.promise import correct_models, measure_finalists
 from sublm.stages.results import build_front, measure, write_results
 from sublm.stages.search import check_target, fit_predictor, search_subnets
 from sublm.stages.standalone import search_candidates
@@ -148,11 +149,14 @@ def _execute(
             return {
                 "evaluations": len(found.evaluations),
                 "front": [{**e.costs, "score": e.score} for e in found.front],
+                "racing": found.racing,
             }
         if until == "extract":
             return extract_models(work, prepared, found)
+        found = measure_finalists(work, prepared, found)
         points = make_models(work, teacher, prepared, found)
         original = measure(work, teacher, points, baselines)
+        points, original = correct_models(work, teacher, prepared, found, points, baselines, original)
 
         front_data = build_front(work, teacher, prepared, found, points, baselines, original)
         write_results(work, front_data, found, points)

@@ -13,15 +13,22 @@ NOT_DECIDING = (
     "baseline_sizes",
     "baselines",
     "evaluations",
+    "force",
     "hours",
     "models",
     "objectives",
     "onnx",
     "population",
+    "predictor",
+    "racing",
+    "racing_check",
+    "racing_level",
+    "racing_margin",
     "ray",
     "recover_epochs",
     "refit",
     "runtime",
+    "runtime_precision",
     "sampler",
     "sizes",
     "standalone",
@@ -48,7 +55,8 @@ class Settings:
         label: The column that holds the label.
         search_share: Share of the training rows on which sub-networks are compared; they are not trained on.
         limit: Use at most this many training rows.
-        max_length: Tokens after which a text is cut.
+        max_length: Tokens after which a text is cut, or of a window on a context; None takes 128, for windows 384.
+        doc_stride: Tokens that neighbouring windows share; None takes a third of a window.
         teacher: A model fine-tuned for the task; "none" to do without.
         teacher_epochs: Epochs of fine-tuning the teacher, and of every baseline.
         teacher_learning_rate: Largest learning rate of fine-tuning the teacher.
@@ -92,6 +100,10 @@ class Settings:
         standalone: Train every sub-network of the search alone, for `epochs`, instead of a super-network.
         hours: Wall-clock time of a standalone search; it ends with this or `evaluations`, whichever comes first.
         objectives: "score" and names of costs.
+        racing: Give up sub-networks in the search once they are seen to be beaten; see `sublm.search.racing`.
+        racing_level: Probability, at most, that one is given up wrongly.
+        racing_margin: Give up those too that are not better by more than this.
+        racing_check: So many of those given up are evaluated in full afterwards, to count the mistakes.
         models: Models of the front to write, spread along it.
         sizes: Shares of the largest's MACs at which models are written, instead of `models` spread ones.
         recover_epochs: Epochs of training each of them further; 0 writes them as found.
@@ -99,8 +111,11 @@ class Settings:
         baselines: What to compare with.
         baseline_sizes: Shares of the MACs at which baselines are trained.
         onnx: Write each model as ONNX too.
-        runtime: What latency is measured on: "torch" or "onnx".
+        runtime: What the models will run in, and latency is measured in: "torch", "onnx" or "openvino".
+        runtime_precision: In what precision: "fp32", "bf16" (torch, openvino) or "int8" (onnx).
         threads: Threads of one forward pass when latency is measured.
+        predictor: A file with a fitted latency predictor; None fits one if latency is asked for.
+        force: Use a latency predictor though it was fitted on another device.
         workers: Sub-networks evaluated at a time in the search; 1 evaluates in this process.
         ray: Address of a Ray cluster that evaluates them.
         storage: URL of a database through which several searches share their evaluations.
@@ -115,7 +130,8 @@ class Settings:
     label: str | None = None
     search_share: float = 0.15
     limit: int | None = None
-    max_length: int = 128
+    max_length: int | None = None
+    doc_stride: int | None = None
     teacher: str | None = None
     teacher_epochs: int = 4
     teacher_learning_rate: float = 1e-4
@@ -157,6 +173,10 @@ class Settings:
     standalone: bool = False
     hours: float | None = None
     objectives: tuple[str, ...] = ("score", "macs")
+    racing: bool = False
+    racing_level: float = 0.05
+    racing_margin: float = 0.001
+    racing_check: int = 0
     models: int = 10
     sizes: tuple[float, ...] = ()
     recover_epochs: int = 1
@@ -165,7 +185,10 @@ class Settings:
     baseline_sizes: tuple[float, ...] = (0.5, 0.25, 0.1)
     onnx: bool = False
     runtime: str = "torch"
+    runtime_precision: str = "fp32"
     threads: int = 1
+    predictor: str | None = None
+    force: bool = False
     workers: int = 1
     ray: str | None = None
     storage: str | None = None
@@ -188,10 +211,12 @@ class Settings:
             ("workers", 1),
             ("step", 1),
             ("max_length", 8),
+            ("doc_stride", 0),
             ("space_steps", 2),
             ("movement_epochs", 1),
+            ("racing_check", 0),
         ):
-            if getattr(self, name) < least:
+            if getattr(self, name) is not None and getattr(self, name) < least:
                 raise RunError(f"{name} must be at least {least}; got {getattr(self, name)}.")
         if not 0 < self.search_share < 1:
             raise RunError(f"search_share must lie between 0 and 1; got {self.search_share}.")
@@ -212,13 +237,18 @@ class Settings:
             )
         if self.population is not None and self.population < 2:
             raise RunError(f"population must be at least 2; got {self.population}.")
+        if not 0 < self.racing_level < 0.5:
+            raise RunError(f"racing_level is a probability above 0 and below 0.5; got {self.racing_level}.")
+        if not 0 <= self.racing_margin < 1:
+            raise RunError(f"racing_margin is a difference of scores, from 0 to below 1; got {self.racing_margin}.")
         if not 0 <= self.min_size < 1:
             raise RunError(f"min_size is a share of the MACs, from 0 to below 1; got {self.min_size}.")
         for name, known in (
             ("start", ("teacher", "model")),
             ("sampling", ("stratified", "uniform")),
             ("movement_reduction", ("sum", "mean", "max")),
-            ("runtime", ("torch", "onnx")),
+            ("runtime", ("torch", "onnx", "openvino")),
+            ("runtime_precision", ("fp32", "bf16", "int8")),
             ("schedule", ("linear", "cosine")),
             ("precision", ("auto", "fp32", "bf16", "fp16")),
         ):
@@ -234,10 +264,10 @@ class Settings:
         if unknown:
             raise RunError(f"baselines: {unknown} not known; choose from {', '.join(BASELINES)}.")
         if "score" not in self.objectives or len(self.objectives) < 2:
-            raise RunError("objectives must be score and at least one cost: macs, parameters or latency.")
-        wrong = [name for name in self.objectives if name not in ("score", "macs", "parameters", "latency")]
+            raise RunError("objectives must be score and at least one cost: macs, parameters, latency or memory.")
+        wrong = [name for name in self.objectives if name not in ("score", "macs", "parameters", "latency", "memory")]
         if wrong:
-            raise RunError(f"objectives: {wrong} not known; choose from score, macs, parameters, latency.")
+            raise RunError(f"objectives: {wrong} not known; choose from score, macs, parameters, latency, memory.")
         if self.hours is not None and not self.hours > 0:
             raise RunError(f"hours must be above 0; got {self.hours}.")
         if self.hours is not None and not self.standalone:

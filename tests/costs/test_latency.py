@@ -155,12 +155,16 @@ def test_onnx_file_is_measured(tmp_path):
     [
         ({"a": print}, {"runtime": "tensorrt"}, "runtime must be"),
         ({"a": print}, {"precision": "int8"}, "precision must be"),
-        ({"a": print}, {"precision": "bf16", "runtime": "onnx"}, "an ONNX file has its own"),
+        (
+            {"a": print},
+            {"precision": "bf16", "runtime": "onnx"},
+            "precision must be one of fp32, int8 in the runtime onnx",
+        ),
         ({"a": print}, {"threads": 0}, "threads must be at least 1"),
         ({"a": print}, {"rounds": 0}, "rounds must be at least 1"),
         ({"a": print}, {"length": []}, "length needs one or more"),
         ({"a": print}, {"length": 0}, "length needs one or more"),
-        ({"a": "model.onnx"}, {}, "a: files are measured with runtime='onnx'"),
+        ({"a": "model.onnx"}, {}, "a: files are measured with runtime='onnx' or 'openvino'"),
         ({"a": "missing.onnx"}, {"runtime": "onnx"}, "a: missing.onnx is not a file"),
         ({"a": torch.nn.Linear(1, 1)}, {"runtime": "onnx"}, "a: with runtime='onnx' the path"),
         ({"a": 3}, {}, "a: a model, a function or the path"),

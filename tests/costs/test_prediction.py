@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import random
 
+import numpy as np
 import pytest
 import torch
-from transformers import BertConfig, BertModel
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import BertConfig, BertForMaskedLM, BertModel
 
-from sublm.costs import Latency, LatencyPredictor, fit_latency, prediction
+from sublm.costs import Counts, Latency, LatencyPredictor, fit_latency, measured
+from sublm.costs.additive import FORMS, AdditiveModel, feature_names, features
+from sublm.costs.mlp import fit_mlp
+from sublm.costs.prediction import fit_times
 from sublm.errors import LatencyError
 from sublm.spaces.subnet import Subnet
 from sublm.supernet import SuperNet
@@ -87,7 +95,7 @@ def test_the_held_out_error_tells_of_noise_and_no_coefficient_is_negative(supern
     found = fit_latency(supernet, subnets(supernet.shape, 40), measure=fake_measure, noise=0.3)
     assert found.error > 0.05
     assert found.tau < 0.99
-    assert min(found.coefficients) >= 0
+    assert min(found.model.coefficients) >= 0
 
 
 def test_the_median_can_be_predicted_instead(supernet):
@@ -104,6 +112,10 @@ def test_json_both_ways(supernet):
         LatencyPredictor.from_json("{")
     with pytest.raises(LatencyError, match="not a latency predictor"):
         LatencyPredictor.from_json('{"coefficients": {"constant": 1}}')
+    broken = found.to_dict()
+    broken["model"] = {**broken["model"], "form": "curved"}
+    with pytest.raises(LatencyError, match="not a latency predictor"):
+        LatencyPredictor.from_dict(broken)
 
 
 def test_every_subnet_is_prepared_and_measured_once_whatever_fits_in_memory(supernet, monkeypatch):
@@ -121,11 +133,48 @@ def test_every_subnet_is_prepared_and_measured_once_whatever_fits_in_memory(supe
     whole = fit_latency(supernet, chosen, measure=measure, prepare=prepare)
     assert len(groups) == 1
     assert len(prepared) == 21
-    monkeypatch.setattr(prediction, "_PARAMETERS_AT_ONCE", 20_000)
+    monkeypatch.setattr(measured, "_PARAMETERS_AT_ONCE", 20_000)
     parts = fit_latency(supernet, chosen, measure=measure)
     assert len(groups) > 3
-    assert sorted(name for group in groups[1:] for name in group) == sorted(groups[0])
-    assert parts.coefficients == pytest.approx(whole.coefficients)
+    largest = supernet.largest.key
+    assert all(largest in group for group in groups)
+    others = sorted(name for group in groups[1:] for name in group if name != largest)
+    assert others == sorted(set(groups[0]) - {largest})
+    assert parts.predict(chosen) == pytest.approx(whole.predict(chosen))
+
+
+def test_a_group_that_was_measured_in_a_slow_spell_is_set_right(supernet, monkeypatch):
+    monkeypatch.setattr(measured, "_PARAMETERS_AT_ONCE", 20_000)
+    spells = iter([1.0, 3.0, 1.2, 2.0, 1.0, 5.0, *[1.5] * 50])
+
+    def measure(models, **options):
+        slower = next(spells)
+        found = fake_measure(models, **options)
+        return {name: dataclasses.replace(e, minimum=slower * e.minimum) for name, e in found.items()}
+
+    chosen = subnets(supernet.shape, 30)
+    found = fit_latency(supernet, chosen, measure=measure)
+    assert found.predict(chosen) == pytest.approx([truth_of(subnet) for subnet in chosen], rel=0.01)
+
+
+def test_word_embeddings_are_cut_for_the_measurement_only(monkeypatch):
+    monkeypatch.setattr(measured, "_WORDS", 8)
+    torch.manual_seed(0)
+    words = SuperNet(BertForMaskedLM(BertConfig(**SIZES)).eval())
+    plain = SuperNet(BertModel(BertConfig(**SIZES)).eval())
+    rows = {}
+
+    def measure(models, **options):
+        rows["seen"] = {model.get_input_embeddings().num_embeddings for model in models.values()}
+        for model in models.values():
+            model(input_ids=torch.randint(0, model.config.vocab_size, (1, 4)))
+        return fake_measure(models, **options)
+
+    fit_latency(plain, subnets(plain.shape, 14), measure=measure)
+    assert rows["seen"] == {8}
+    assert plain.model.get_input_embeddings().num_embeddings == 40
+    fit_latency(words, subnets(words.shape, 14), measure=measure)
+    assert rows["seen"] == {40}  # the answers are words: what they cost depends on how many there are
 
 
 def test_real_measurements_end_in_a_predictor(supernet):
@@ -138,3 +187,115 @@ def test_real_measurements_end_in_a_predictor(supernet):
 def test_too_few_subnets_are_refused(supernet):
     with pytest.raises(LatencyError, match="2 different sub-networks are too few"):
         fit_latency(supernet, subnets(supernet.shape, 1) * 20, measure=fake_measure)
+
+
+SHAPE_WIDEST = {"heads": 12, "neurons": 1536, "weights": 10_000_000}
+
+
+def random_counts(number, seed=0, layers=6):
+    rng = np.random.default_rng(seed)
+    size = (number, layers)
+    return Counts(rng.integers(0, 13, size), rng.integers(0, 1537, size), np.full(number, 384), np.full(number, 32))
+
+
+def test_counts_are_those_of_the_subnets():
+    listed = [Subnet((2, (0, 3)), (0, (1, 2, 5)), 8, 4), Subnet((0, 1), (7, 7), (0, 2), 2)]
+    counts = Counts.of(listed)
+    assert counts.heads.tolist() == [[2, 2], [0, 1]]
+    assert counts.neurons.tolist() == [[0, 3], [7, 7]]
+    assert counts.hidden.tolist() == [8, 2]
+    assert counts.head_size.tolist() == [4, 2]
+    assert len(Counts.of([])) == 0
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_features_have_names_and_never_fall_when_more_is_kept(form):
+    counts = random_counts(200)
+    rows = features(counts, form, SHAPE_WIDEST)
+    assert rows.shape == (200, len(feature_names(form)))
+    more = dataclasses.replace(counts, heads=counts.heads + 1, neurons=counts.neurons + 32)
+    assert (features(more, form, SHAPE_WIDEST) >= rows).all()
+
+
+@given(st.integers(0, 2**32), st.sampled_from(FORMS))
+def test_many_are_predicted_as_one_by_one(seed, form):
+    rng = np.random.default_rng(seed)
+    model = AdditiveModel(form, tuple(rng.random(len(feature_names(form)))), SHAPE_WIDEST)
+    counts = random_counts(7, seed)
+    subnets = [Subnet(tuple(h), tuple(n), 384, 32) for h, n in zip(counts.heads, counts.neurons, strict=True)]
+    alone = [model.predict(Counts.of([subnet]))[0] for subnet in subnets]
+    assert model.predict(counts) == pytest.approx(alone)
+
+
+def bent_truth(counts):
+    """A half whose first neurons are dearer than the rest: no price per unit fits."""
+    return 1 + np.minimum(counts.neurons, 190).sum(axis=1) * 2e-3 + counts.neurons.sum(axis=1) * 2e-4
+
+
+def test_a_price_that_changes_with_the_width_is_found():
+    seen, unseen = random_counts(90), random_counts(50, seed=1)
+    found = fit_times(seen, bent_truth(seen), {})
+    assert found.model.form == "bent"
+    assert found.predict(unseen) == pytest.approx(bent_truth(unseen), rel=0.05)
+
+
+def test_a_few_disturbed_measurements_do_not_move_the_rest():
+    seen = random_counts(60)
+    truth = 1 + 0.1 * seen.heads.sum(axis=1) + 1e-3 * seen.neurons.sum(axis=1)
+    disturbed = truth.copy()
+    disturbed[::12] *= 1.8
+    found = fit_times(seen, disturbed, {})
+    assert found.predict(seen) == pytest.approx(truth, rel=0.03)
+    assert found.error > 0.03  # but they are told of
+    assert found.factors(0.9)[1] > 1.5
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9])
+def test_intervals_hold_the_share_of_measurements_that_they_promise(level):
+    rng = np.random.default_rng(0)
+
+    def noisy(counts):
+        truth = 1 + 0.1 * counts.heads.sum(axis=1) + 1e-3 * counts.neurons.sum(axis=1)
+        return truth * (1 + 0.08 * rng.random(len(counts)))
+
+    seen, unseen = random_counts(100), random_counts(2000, seed=1)
+    ends = fit_times(seen, noisy(seen), {}).interval(unseen, level)
+    times = noisy(unseen)
+    assert np.mean((times >= ends[:, 0]) & (times <= ends[:, 1])) == pytest.approx(level, abs=0.1)
+
+
+def test_a_level_must_be_a_share():
+    found = fit_times(random_counts(20), np.linspace(1, 2, 20), {})
+    with pytest.raises(LatencyError, match="between 0 and 1"):
+        found.interval(random_counts(1), 95)
+
+
+def test_the_published_kind_learns_and_is_saved(monkeypatch):
+    seen, unseen = random_counts(60), random_counts(20, seed=1)
+    truth = 1 + 0.1 * seen.heads.sum(axis=1) + 1e-3 * seen.neurons.sum(axis=1)
+    model = fit_mlp(seen, truth, width=32, steps=300)
+    assert np.mean(np.abs(model.predict(seen) / truth - 1)) < 0.1
+    again = type(model).from_dict(json.loads(json.dumps(model.to_dict())))
+    assert again.predict(unseen) == pytest.approx(model.predict(unseen))
+    short = {**model.to_dict(), "width": 31}
+    with pytest.raises(ValueError, match="do not fit"):
+        type(model).from_dict(short)
+
+
+def test_an_unknown_model_is_refused():
+    with pytest.raises(LatencyError, match="additive, mlp"):
+        fit_times(random_counts(20), np.linspace(1, 2, 20), {}, model="forest")
+
+
+def test_a_predictor_of_another_device_is_used_only_by_force(tmp_path):
+    found = fit_times(random_counts(20), np.linspace(1, 2, 20), {"runtime": "torch"})
+    path = tmp_path / "latency.json"
+    path.write_text(found.to_json())
+    assert LatencyPredictor.load(path) == found
+    foreign = dataclasses.replace(found, machine={**found.machine, "processor": "Abacus 3000"})
+    path.write_text(foreign.to_json())
+    with pytest.raises(LatencyError, match=r"another device: processor Abacus 3000 there, .* here\..*--force"):
+        LatencyPredictor.load(path)
+    assert LatencyPredictor.load(path, force=True) == foreign
+    with pytest.raises(LatencyError, match="cannot be read"):
+        LatencyPredictor.load(tmp_path / "none.json")

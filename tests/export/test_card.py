@@ -49,6 +49,19 @@ def test_it_says_what_it_keeps_and_costs(card):
         assert fact in text
 
 
+def test_answers_to_questions_are_evaluated_as_squad_is(front, tmp_path):
+    scores = {"f1": 0.8, "em": 0.7, "has_answer_f1": 0.75, "no_answer_f1": 0.85}
+    changes = {"task": "squad_v2", "kind": "span", "metric": "f1", "scores": scores}
+    card = ModelCard.from_front(front, "m50", **changes)
+    data = HubCard.load(write_card(card, tmp_path)).data
+    assert data.pipeline_tag == "question-answering"
+    assert data.datasets == "rajpurkar/squad_v2" or data.datasets == ["rajpurkar/squad_v2"]
+    assert [(result.metric_name, result.metric_type) for result in data.eval_results] == [
+        ("f1", "f1"), ("em", "exact_match"), ("has_answer_f1", "f1"), ("no_answer_f1", "f1"),
+    ]  # fmt: skip
+    assert "AutoModelForQuestionAnswering.from_pretrained(folder" in render_card(card)
+
+
 def test_how_to_load_suits_the_model(front):
     custom = render_card(ModelCard.from_front(front, "m50"))
     assert "AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)" in custom

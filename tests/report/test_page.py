@@ -84,6 +84,17 @@ def test_rows_give_every_number_of_a_model(front):
     assert [row.name for row in model_rows(front)] == ["m80", "m66", "m50", "m33", "m25", "m16", "m10"]
 
 
+def test_the_second_metric_stands_below_the_first(front):
+    assert next(row.second for row in model_rows(front) if row.name == "m50") == "pearson 0.875"
+    assert "pearson 0.875" in Reader(page(front)).text
+    front["task"] |= {"kind": "span", "metric": "f1"}
+    for entry in (front["teacher"], *front["points"]):
+        entry["scores"] = {"f1": entry["score"], "em": 0.5, "has_answer_f1": 0.25}
+    text = Reader(page(front)).text
+    assert text.count("em 0.500") == 1 + len(front["points"])
+    assert "AutoModelForQuestionAnswering" in text
+
+
 def test_baselines_state_their_training(front):
     rows = {row.name: row.training.replace(NARROW, " ") for row in baseline_rows(front)}
     assert rows["prune-and-distil 50 %"] == "1 min 36 s"

@@ -68,6 +68,9 @@ def budget(space=SPACE):
     return (Constraint("macs", 0.6 * macs(space.largest)),)
 
 
+CONSTRAINTS = budget()
+
+
 class Counted:
     """Scores, and does something when it is called for the n-th time in whatever process; it can be sent to workers."""
 
@@ -91,9 +94,6 @@ class Counted:
             print("paused", file=sys.stderr, flush=True)
             signal.pause()
         return score(subnet)
-
-
-CONSTRAINTS = budget()
 
 
 def run(sampler, folder=None, evaluations=40, seed=3, evaluate=score, space=SPACE, **settings):

@@ -8,7 +8,7 @@ from sublm.search.constraints import Constraint, check_constraints, meets, parse
 from sublm.spaces import Subnet, small
 from sublm.spaces.subnet import count
 
-LARGEST = {"latency": 40.0, "parameters": 22_000_000, "macs": 1_360_000_000}
+LARGEST = {"memory": 90e6, "latency": 40.0, "parameters": 22_000_000, "macs": 1_360_000_000}
 SHAPE = Shape(layers=4, hidden=16, heads=4, head_size=4, neurons=64)
 
 
@@ -40,6 +40,10 @@ def depth(subnet):
         ("MACs<=0.5G", "macs", 5e8),
         ("macs<=1", "macs", 1.36e9),
         ("macs<=2e8", "macs", 2e8),
+        ("memory<=60MB", "memory", 60e6),
+        ("memory<=40MiB", "memory", 40 * 2**20),
+        ("memory<=0.5GB", "memory", 5e8),
+        ("memory<=50%", "memory", 45e6),
     ],
 )
 def test_targets_are_read(text, cost, limit):
@@ -66,7 +70,9 @@ def test_targets_are_read(text, cost, limit):
         ("macs<=5ms", "no unit of macs"),
         ("flops<=5M", "macs<=5M"),
         ("score>=0.8", "targets limit costs"),
-        ("memory<=5M", "latency, macs, parameters"),
+        ("memory<=5", "memory<=5MB"),
+        ("memory<=5M", "no unit of memory; use kB"),
+        ("energy<=5M", "latency, macs, memory, parameters"),
     ],
 )
 def test_unreadable_targets_are_refused_with_what_to_write(text, answer):
@@ -78,6 +84,11 @@ def test_unreadable_targets_are_refused_with_what_to_write(text, answer):
 def test_a_missing_latency_is_named():
     with pytest.raises(TargetError, match="needs the cost 'latency'"):
         parse_targets(["macs<=0.5", "speedup>=4x"], {"macs": 1.0})
+
+
+def test_several_targets_are_read_together():
+    found = parse_targets(["speedup>=4x", "memory<=60MB", "macs<=0.5"], LARGEST)
+    assert [str(constraint) for constraint in found] == ["latency<=10", "memory<=6e+07", "macs<=6.8e+08"]
 
 
 def test_meets_wants_every_constraint():

@@ -209,7 +209,7 @@ def test_bad_settings_are_refused_before_any_evaluation():
     costs = {"macs": problem.macs}
     with pytest.raises(RunError, match="macs"):
         search(problem.SPACE, evaluate, costs, objectives=("score", "latency"))
-    with pytest.raises(RunError, match="autotinybert, exhaustive, grid"):
+    with pytest.raises(RunError, match="autotinybert, ehvi, exhaustive, grid"):
         search(problem.SPACE, evaluate, costs, sampler="annealing")
     with pytest.raises(TargetError, match="nearest"):
         search(small(problem.SHAPE, min_layers=1), evaluate, costs, constraints=[Constraint("macs", 1.0)])

@@ -21,9 +21,13 @@ NUMBER_ONLY = ["grid", "moasha", "random"]
 """Samplers that look at nothing but what has been proposed: the number of workers changes nothing."""
 
 
+SPACE = problem.SPACES["medium"]  # small enough for every sampler
+LIMITS = problem.budget(SPACE)
+
+
 def study(sampler="random", folder=None, **options):
-    settings = {"constraints": problem.CONSTRAINTS, "sampler": sampler, "seed": 3, "folder": folder}
-    return Study(problem.SPACE, {"macs": problem.macs}, **(settings | options))
+    settings = {"constraints": LIMITS, "sampler": sampler, "seed": 3, "folder": folder}
+    return Study(SPACE, {"macs": problem.macs}, **(settings | options))
 
 
 def evaluate(opened, trial):
@@ -52,7 +56,7 @@ def test_what_is_in_flight_is_not_proposed_again(sampler):
     opened = search_in_flight(study(sampler), 5, 40, random.Random(0))
     assert [e.number for e in opened.evaluations] == list(range(40))
     assert len({e.subnet.key for e in opened.evaluations}) == 40
-    assert all(e.costs["macs"] <= problem.CONSTRAINTS[0].limit for e in opened.evaluations)
+    assert all(e.costs["macs"] <= LIMITS[0].limit for e in opened.evaluations)
 
 
 @pytest.mark.parametrize("sampler", NUMBER_ONLY)
@@ -100,8 +104,9 @@ def test_what_was_in_flight_at_a_kill_is_asked_first_and_nothing_told_is_lost(tm
 
 
 @pytest.mark.parametrize("sampler", NUMBER_ONLY)
-def test_workers_find_the_same_front(tmp_path, sampler):
-    assert problem.trace(problem.run(sampler, workers=3)) == problem.trace(problem.run(sampler))
+def test_workers_find_the_same_front(sampler):
+    together, alone = (problem.run(sampler, space=SPACE, workers=workers) for workers in (3, 1))
+    assert problem.trace(together) == problem.trace(alone)
 
 
 def test_a_killed_worker_costs_its_evaluation_and_that_is_done_again(tmp_path):

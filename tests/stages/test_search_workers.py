@@ -37,7 +37,7 @@ def test_four_workers_find_what_one_finds_though_one_is_killed(settings, tmp_pat
         return update(progress, done, total, **shown)
 
     def search_and_look(space, evaluate, *arguments, **options):
-        shared.append(all(p.is_shared() for p in evaluate.supernet.model.parameters()))
+        shared.append(all(p.is_shared() for p in evaluate.source.supernet.model.parameters()))
         return search(space, evaluate, *arguments, **options)
 
     search = stage.search

@@ -6,6 +6,7 @@ import torch
 from transformers import (
     BertForMaskedLM,
     BertForMultipleChoice,
+    BertForQuestionAnswering,
     BertForSequenceClassification,
     BertModel,
     ElectraConfig,
@@ -23,6 +24,7 @@ THREE = Task("nli", "classification", ("a", "b"), "label", ("entailment", "neutr
 NUMBERED = Task("own", "classification", ("a",), "label", ("0", "1", "2"))
 SCORE = Task("sts", "regression", ("a", "b"), "score", metrics=("spearman",))
 CHOICE = Task("swag", "multiple_choice", ("s", "e0", "e1"), "label", ("e0", "e1"))
+READ = Task("qa", "span", ("question", "context"), "answers", (), ("f1", "em"))
 IDS = torch.tensor([[2, 4, 5, 3]])
 
 
@@ -59,6 +61,21 @@ def test_regression_and_choice_heads(bare):
     model, trained = build_model(bare, CHOICE)
     assert isinstance(model, BertForMultipleChoice)
     assert not trained
+
+
+def test_readers_have_a_start_and_an_end_whatever_the_checkpoint_had(config, tmp_path):
+    config.num_labels = 3
+    model, trained = build_model(save(BertForSequenceClassification(config), tmp_path / "nli"), READ)
+    assert isinstance(model, BertForQuestionAnswering)
+    assert (model.qa_outputs.out_features, model.config.num_labels, trained) == (2, 2, False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again, trained = build_model(save(model, tmp_path / "reader"), READ)
+    assert trained
+    assert torch.equal(again.qa_outputs.weight, model.qa_outputs.weight)
+    in_memory, trained = build_model(again, READ)
+    assert in_memory is again
+    assert not trained  # it may have been made a moment ago
 
 
 def test_seed_draws_the_head_and_leaves_the_global_state(bare):

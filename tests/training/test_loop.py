@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import itertools
 import math
 import random
 
@@ -411,3 +413,29 @@ def test_the_network_is_left_usable_after_an_error() -> None:
 def test_nonsense_options_are_refused_by_name(arguments) -> None:
     with pytest.raises(TrainingError, match=next(iter(arguments))):
         TrainOptions(**arguments)
+
+
+def test_batches_that_can_begin_anywhere_are_not_made_again(tmp_path) -> None:
+    class Anywhere(TinyBatches):
+        def __init__(self) -> None:
+            super().__init__()
+            self.begun: list[tuple[int, int]] = []
+
+        def starting_at(self, epoch, batch):
+            self.begun.append((epoch, batch))
+            return itertools.islice(self(epoch), batch, None)
+
+    options = TrainOptions(epochs=2, accumulation=2, precision="fp32", checkpoint_every=2, device="cpu")
+    expected, batches = tiny_model(), Anywhere()
+    fit(expected, options)
+
+    def stop(step, *_):
+        if step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(tiny_model(), dataclasses.replace(options, log_every=1), batches, folder=tmp_path, progress=stop)
+    model = tiny_model()
+    fit(model, dataclasses.replace(options, log_every=1), batches, folder=tmp_path)
+    assert batches.begun[-1] == (1, 2)  # the second step of the second epoch, of two batches each
+    assert same_weights(weights_of(model), weights_of(expected))

@@ -10,8 +10,10 @@ from typing import Any
 
 from sublm.commands.compress import compress
 from sublm.commands.dashboard import dashboard
+from sublm.commands.explain import explain
 from sublm.commands.export import export
 from sublm.commands.latency import latency
+from sublm.commands.pretrain_data import pretrain_data
 from sublm.commands.quickstart import quickstart
 from sublm.commands.report import report
 from sublm.commands.stages import extract, importance, recover, search, space, teacher, train
@@ -29,6 +31,13 @@ COMMANDS: dict[str, dict[str, Callable[..., Any]]] = {
         "extract": extract,
         "recover": recover,
     },
-    "With the results": {"export": export, "report": report, "latency": latency, "dashboard": dashboard},
+    "Pre-training": {"pretrain-data": pretrain_data},
+    "With the results": {
+        "export": export,
+        "report": report,
+        "latency": latency,
+        "explain": explain,
+        "dashboard": dashboard,
+    },
 }
 """Heading to the commands under it, in the order of the help. To add a command, add its function."""

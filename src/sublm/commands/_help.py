@@ -11,7 +11,7 @@ from sublm.commands._arguments import Command, Parameter
 # A name means the same in every command, and stands in the same group. What is not named here comes under "Options".
 GROUPS: dict[str, tuple[str, ...]] = {
     "Main": ("task", "target", "out", "recipe"),
-    "Data": ("data", "text", "label", "search_share", "limit", "max_length"),
+    "Data": ("data", "text", "label", "search_share", "limit", "max_length", "doc_stride"),
     "Teacher": ("teacher", "teacher_epochs", "teacher_learning_rate"),
     "Search space": ("space", "step", "min_layers", "min_size", "importance"),
     "Training": (
@@ -55,6 +55,8 @@ def command_help(command: Command) -> str:
     for group, names in GROUPS.items():
         chosen = [p for p in left if p.positional and group == "Main"]
         chosen += sorted((p for p in left if p.name in names and not p.positional), key=lambda p: names.index(p.name))
+        if len(chosen) == 1 and group not in ("Main", "Run"):  # a heading over one entry helps nobody
+            continue
         left = [parameter for parameter in left if parameter not in chosen]
         if chosen:
             pages[group] = [_entry(parameter) for parameter in chosen]

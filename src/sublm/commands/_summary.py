@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +30,14 @@ class FrontSummary(dict[str, Any]):
         from rich.console import Group
         from rich.text import Text
 
+        from sublm.search.racing import in_words
+
         lines = [f"{'Report':<8} {self._folder / 'report.html'}", f"{'Figure':<8} {self._folder / 'front.png'}"]
         lines.append(f"{'Models':<8} {self._folder / 'models'}")
         if self["chosen"]:
             lines.insert(0, f"{'Chosen':<8} {self._folder / 'models' / self['chosen']}")
-        return Group(self._table(), Text(self["why"]), Text("\n".join(lines)))
+        said = [self["why"], *([in_words(self["racing"])] if self.get("racing") else [])]
+        return Group(self._table(), Text("\n".join(said)), Text("\n".join(lines)))
 
     def _table(self) -> RenderableType:
         from rich.box import SIMPLE_HEAD
@@ -86,22 +90,95 @@ class PlanSummary(dict[str, Any]):
 
 
 class LatencySummary(dict[str, Any]):
-    """Measured latencies by the name of the model, shown as a table, the quickest first."""
+    """A table of latencies as `sublm.costs.latency_table` makes it, the quickest of every workload first."""
 
     def __rich__(self) -> RenderableType:
-        """The table."""
+        """The table: of the conditions, only those that differ have a column."""
         from rich.box import SIMPLE_HEAD
+        from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
+        rows = self["measurements"]
+        names = ("length", "batch", "runtime", "precision", "threads")
+        varied = [name for name in names if len({str(row[name]) for row in rows}) > 1]
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
         table.add_column("model", overflow="fold")
+        for name in varied:
+            table.add_column(name, justify="left" if name in ("runtime", "precision") else "right")
         for name in ("minimum", "median", "spread", "speed-up"):
             table.add_column(name, justify="right")
-        slowest = max(entry["minimum"] for entry in self.values())
-        for model, entry in sorted(self.items(), key=lambda item: item[1]["minimum"]):
-            times = (f"{entry[name]:.2f} ms" for name in ("minimum", "median", "spread"))
-            table.add_row(model, *times, f"{slowest / entry['minimum']:.2f}x")
-        return table
+        short = _short_names([row["model"] for row in rows])
+        # Only what reads the same texts can be compared.
+        slowest: dict[str, float] = {}
+        for row in rows:
+            work = f"{row['length']} {row['batch']}"
+            slowest[work] = max(slowest.get(work, 0.0), row["minimum"])
+        order = {name: list(dict.fromkeys(str(row[name]) for row in rows)) for name in ("length", "batch")}
+        for row in sorted(rows, key=lambda r: (*(order[n].index(str(r[n])) for n in order), r["minimum"])):
+            times = (f"{row[name]:.2f} ms" for name in ("minimum", "median", "spread"))
+            speed_up = slowest[f"{row['length']} {row['batch']}"] / row["minimum"]
+            table.add_row(short[row["model"]], *(str(row[name]) for name in varied), *times, f"{speed_up:.2f}x")
+        same = ", ".join(f"{name} {rows[0][name]}" for name in names if name not in varied) if rows else ""
+        machine = self["machine"]
+        foot = [f"{same}; " if same else "", f"{machine['processor']}, {machine['cores']} cores"]
+        versions = [f"{name} {machine[name]}" for name in ("torch", "onnxruntime", "openvino") if name in machine]
+        said = list(self["left_out"])
+        interrupted = max((row.get("interrupted", 0.0) for row in rows), default=0.0)
+        if interrupted > 0.5:
+            said.append(
+                f"Other processes interrupted up to {interrupted:.0%} of the passes: the medians are those of a busy "
+                "machine, the minima are processor time."
+            )
+        return Group(table, Text("".join(foot) + f"; {', '.join(versions)}"), *map(Text, said))
+
+
+class ExplainSummary(dict[str, Any]):
+    """Where the time of the original and of a model goes, as `sublm.stages.explain.explain` found it."""
+
+    def __rich__(self) -> RenderableType:
+        """Two tables, parts and padding, and what they say."""
+        from rich.box import SIMPLE_HEAD
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        whole, small = self["models"]["original"], self["models"][self["model"]]
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        table.add_column("part")
+        for name in ("original", "share", self["model"], "share", "speed-up"):
+            table.add_column(name, justify="right")
+        titles = {"ffn": "FFN", "overhead": "fixed cost of a call", "together": "running together"}
+        for part, before in whole["parts"].items():
+            after = small["parts"][part]
+            entries = (
+                f"{before['ms']:.2f} ms",
+                f"{before['share']:.0%}",
+                f"{after['ms']:.2f} ms",
+                f"{after['share']:.0%}",
+            )
+            faster = f"{before['ms'] / after['ms']:.2f}x" if part != "together" and after["ms"] > 0.005 else ""
+            table.add_row(titles.get(part, part), *entries, faster)
+        times = (whole["latency_ms"], small["latency_ms"])
+        table.add_row("all", f"{times[0]:.2f} ms", "", f"{times[1]:.2f} ms", "", f"{times[0] / times[1]:.2f}x")
+        padding = Table(box=SIMPLE_HEAD, pad_edge=False)
+        padding.add_column(f"batches of {self['batch']}")
+        for name in ("tokens per real one", "original", self["model"]):
+            padding.add_column(name, justify="right")
+        for policy, entry in self["padding"].items():
+            each = (f"{entry['ms_per_text'][name]:.2f} ms a text" for name in ("original", self["model"]))
+            padding.add_row(policy, f"{entry['computed']:.2f}", *each)
+        said = list(self["findings"])
+        if self["elsewhere"]:
+            said.append(f"The run was made on another device: {'; '.join(self['elsewhere'])}.")
+        return Group(table, padding, Text("\n".join(f"- {line}" for line in said)))
+
+
+def _short_names(paths: Sequence[str]) -> dict[str, str]:
+    """Paths without the folders that all of them lie in."""
+    whole = {name: os.path.abspath(name) for name in paths}
+    common = os.path.commonpath([os.path.dirname(name) for name in whole.values()]) if whole else ""
+    return {name: os.path.relpath(path, common) for name, path in whole.items()}
 
 
 def _show_size(size: int | str) -> str:

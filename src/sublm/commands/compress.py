@@ -20,7 +20,8 @@ def compress(
     label: str | None = None,
     search_share: float = Settings.search_share,
     limit: int | None = None,
-    max_length: int = Settings.max_length,
+    max_length: int | None = None,
+    doc_stride: int | None = None,
     teacher: str | None = None,
     teacher_epochs: int = Settings.teacher_epochs,
     teacher_learning_rate: float = Settings.teacher_learning_rate,
@@ -62,6 +63,10 @@ def compress(
     standalone: bool = False,
     hours: float | None = None,
     objectives: list[str] | None = None,
+    racing: bool = Settings.racing,
+    racing_level: float = Settings.racing_level,
+    racing_margin: float = Settings.racing_margin,
+    racing_check: int = Settings.racing_check,
     models: int = Settings.models,
     sizes: list[float] | None = None,
     recover_epochs: int = Settings.recover_epochs,
@@ -69,8 +74,11 @@ def compress(
     baselines: list[str] | None = None,
     baseline_sizes: list[float] | None = None,
     onnx: bool = False,
-    runtime: Literal["torch", "onnx"] = "torch",
+    runtime: Literal["torch", "onnx", "openvino"] = "torch",
+    runtime_precision: Literal["fp32", "bf16", "int8"] = "fp32",
     threads: int = Settings.threads,
+    predictor: str | None = None,
+    force: bool = False,
     workers: int = Settings.workers,
     ray: str | None = None,
     storage: str | None = None,
@@ -89,10 +97,10 @@ def compress(
 
     Args:
         model: A transformers encoder: a folder, or a name on the Hugging Face hub.
-        task: A task by name (cola, mnli, mrpc, qnli, qqp, rte, sst2, stsb, wnli, imdb, swag, stdlib-docs), or a CSV,
-            JSON-lines or parquet file, or a folder with one file per split.
-        target: What the chosen model must meet, such as 'latency<=8ms', 'macs<=25%', 'parameters<=10M'. Several must
-            all be met.
+        task: A task by name (cola, mnli, mrpc, qnli, qqp, rte, sst2, stsb, wnli, imdb, squad, squad_v2, swag,
+            stdlib-docs), or a CSV, JSON or parquet file, or a folder with one file per split.
+        target: What the chosen model must meet, such as 'latency<=8ms', 'speedup>=4x', 'macs<=25%', 'parameters<=10M',
+            'memory<=60MB'. Several must all be met.
         out: The run directory; runs/TASK if not given.
         recipe: Start from the settings of a published system: plm-nas, plm-nas-standalone, eftnas-s1,
             eftnas-s2. What is typed wins.
@@ -101,7 +109,9 @@ def compress(
         label: The column that holds the label; found if not given.
         search_share: Share of the training rows on which sub-networks are compared; they are not trained on.
         limit: Use at most this many training rows.
-        max_length: Tokens after which a text is cut.
+        max_length: Tokens after which a text is cut, 128 if not given; for questions on a context, tokens of a window,
+            384 if not given.
+        doc_stride: Tokens that neighbouring windows on a long context share; a third of a window if not given.
         teacher: A model already fine-tuned for the task; 'none' starts from MODEL itself. One is fine-tuned if not
             given.
         teacher_epochs: Epochs of fine-tuning the teacher, and of every baseline.
@@ -145,15 +155,20 @@ def compress(
         freeze_embeddings: Keep the teacher's word embeddings as they are in everything that learns from it.
         dropout: Of everything that learns from the teacher, whose answers are smooth already.
         precision: Of training and of evaluation in the search; auto takes bf16 where the machine gains from it.
-        sampler: How the search proposes: autotinybert, exhaustive, grid, local_search, moasha, morea, nsga2,
-            pareto_ea or random.
+        sampler: How the search proposes: autotinybert, ehvi, exhaustive, grid, local_search, lsbo, moasha, morea,
+            nsga2, pareto_ea, random, rsbo or tpe.
         population: Size of a generation, of a sampler that has them; its own if not given.
         evaluations: Sub-networks to evaluate.
         standalone: Train every sub-network of the search alone, for EPOCHS, instead of a super-network. Takes far
             longer; moasha stops the poor ones early.
         hours: Wall-clock time of a standalone search; it ends with this or EVALUATIONS, whichever comes first.
-        objectives: What the front is made of: score and one or more of macs, parameters, latency; score and macs if
-            not given.
+        objectives: What the front is made of: score and one or more of macs, parameters, latency, memory; score and
+            macs if not given.
+        racing: In the search, give up sub-networks once they are seen, on part of the rows, to be beaten by a cheaper
+            one.
+        racing_level: Probability, at most, that a sub-network is given up wrongly.
+        racing_margin: Give up those too that are not better than the cheaper one by more than this.
+        racing_check: So many of those given up are evaluated in full afterwards, to count the mistakes.
         models: Models of the front to write, spread along it.
         sizes: Shares of the multiply-accumulates at which models are written, instead of spread ones, such as 0.5 0.25.
         recover_epochs: Epochs of training each of them further, distilled from the teacher; 0 writes them as found.
@@ -163,8 +178,11 @@ def compress(
         baseline_sizes: Shares of the multiply-accumulates at which baselines are trained; 0.5, 0.25 and 0.1 if not
             given.
         onnx: Write each model as ONNX too.
-        runtime: What latency is measured on.
+        runtime: What the models will run in, and latency is measured in.
+        runtime_precision: In what precision: bf16 in torch and openvino, int8 in onnx.
         threads: Threads used when latency is measured.
+        predictor: A latency.json of another run, to be used instead of measuring sub-networks anew.
+        force: Use a latency predictor though it was fitted on another device.
         workers: Sub-networks evaluated at a time in the search, each in a process; 1 evaluates in this one.
         ray: Address of a Ray cluster on which they are evaluated, such as 'auto' or HOST:6379.
         storage: Database through which several searches share their evaluations, such as postgresql://HOST/NAME.

@@ -3,61 +3,70 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 
 def latency(
     models: list[Path],
     *,
-    runtime: Literal["torch", "onnx"] = "torch",
-    precision: Literal["fp32", "bf16"] = "fp32",
-    threads: int = 1,
-    length: int = 128,
-    batch: int = 1,
+    runtime: list[str] | None = None,
+    precision: list[str] | None = None,
+    threads: list[int] | None = None,
+    length: list[int] | None = None,
+    batch: list[int] | None = None,
     rounds: int = 30,
+    budget: float | None = None,
+    out: Path | None = None,
     seed: int = 0,
     quiet: bool = False,
     json: bool = False,
 ) -> Any:
     """Measure how long models take, one beside the other.
 
-    The models take turns, so that a busy moment of the machine hits them all alike. Times are milliseconds of one
-    forward pass: compare by the minimum, judge by the spread how quiet the machine was.
+    Of several runtimes, precisions, numbers of threads, lengths and batches every combination is measured. All of them
+    take turns, so that a busy moment of the machine hits them all alike. Times are milliseconds of one forward pass:
+    compare by the minimum, judge by the spread how quiet the machine was. ONNX files that are not in a model's folder
+    are written for the time of the measurement.
 
     Args:
-        models: Folders of models; for the runtime onnx, each with its model.onnx.
-        runtime: What runs them.
-        precision: Of the torch runtime.
-        threads: Threads of one forward pass.
-        length: Tokens of a text.
-        batch: Texts at a time.
+        models: Folders of models, or ONNX files; they come before the options.
+        runtime: What runs them: torch, onnx, openvino; torch if not given.
+        precision: fp32, bf16 (torch, openvino), int8 (onnx); fp32 if not given.
+        threads: Threads of one forward pass; 1 if not given.
+        length: Tokens of a text; 128 if not given.
+        batch: Texts at a time; 1 if not given.
         rounds: Times each model is measured.
+        budget: Seconds after which no further round starts, once three are made.
+        out: A file to write the result to, as JSON.
         seed: Of the random texts.
         quiet: Show nothing but errors.
         json: Print the result as JSON on standard output, and nothing else there.
 
     Examples:
         sublm latency runs/sst2/models/* --threads 2 --length 64
+        sublm latency MODEL --runtime torch onnx --precision fp32 int8 --length 32 128
     """
     from sublm.commands._summary import LatencySummary
-    from sublm.costs import measure_latency
+    from sublm.costs.table import latency_table
     from sublm.errors import UsageError
-    from sublm.export.save import load
+    from sublm.files import write_json
     from sublm.progress import make_progress
 
     missing = [str(folder) for folder in models if not folder.exists()]
     if missing:
         raise UsageError(f"There is no model at {', '.join(missing)}.")
     with make_progress(quiet=quiet).stage("Measuring"):
-        candidates = {str(folder): folder / "model.onnx" if runtime == "onnx" else load(folder) for folder in models}
-        found = measure_latency(
-            candidates,
-            runtime=runtime,
-            precision=precision,
-            threads=threads,
-            length=length,
-            batch=batch,
+        found = latency_table(
+            {str(folder): folder for folder in models},
+            runtimes=runtime or ["torch"],
+            precisions=precision or ["fp32"],
+            threads=threads or [1],
+            lengths=length or [128],
+            batches=batch or [1],
             rounds=rounds,
+            budget_s=budget,
             seed=seed,
         )
-    return LatencySummary({name: value.to_dict() for name, value in found.items()})
+    if out is not None:
+        write_json(out, found)
+    return LatencySummary(found)

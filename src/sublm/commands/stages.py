@@ -219,6 +219,12 @@ def search(
     standalone: bool | None = None,
     hours: float | None = None,
     objectives: list[str] | None = None,
+    racing: bool | None = None,
+    racing_level: float | None = None,
+    racing_margin: float | None = None,
+    racing_check: int | None = None,
+    predictor: str | None = None,
+    force: bool | None = None,
     workers: int | None = None,
     ray: str | None = None,
     storage: str | None = None,
@@ -234,17 +240,23 @@ def search(
 
     Args:
         run: The run directory.
-        target: What the chosen model must meet, such as 'latency<=8ms', 'macs<=25%', 'parameters<=10M'.
-        sampler: How the search proposes: autotinybert, exhaustive, grid, local_search, moasha, morea, nsga2,
-            pareto_ea or random.
+        target: What the chosen model must meet, such as 'latency<=8ms', 'speedup>=4x', 'macs<=25%', 'memory<=60MB'.
+        sampler: How the search proposes: autotinybert, ehvi, exhaustive, grid, local_search, lsbo, moasha, morea,
+            nsga2, pareto_ea, random, rsbo or tpe.
         population: Size of a generation, of a sampler that has them.
         evaluations: Sub-networks to evaluate.
         standalone: Train every sub-network alone, with the run's training settings.
         hours: Wall-clock time of a standalone search; it ends with this or EVALUATIONS, whichever comes first.
-        objectives: What the front is made of: score and one or more of macs, parameters, latency.
+        objectives: What the front is made of: score and one or more of macs, parameters, latency, memory.
+        racing: Give up sub-networks once they are seen, on part of the rows, to be beaten by a cheaper one.
+        racing_level: Probability, at most, that a sub-network is given up wrongly.
+        racing_margin: Give up those too that are not better than the cheaper one by more than this.
+        racing_check: So many of those given up are evaluated in full afterwards, to count the mistakes.
         workers: Sub-networks evaluated at a time in the search, each in a process. In this process if not given.
         ray: Address of a Ray cluster on which they are evaluated, such as 'auto' or HOST:6379.
         storage: Database through which several searches share their evaluations, such as postgresql://HOST/NAME.
+        predictor: A latency.json of another run, to be used instead of measuring sub-networks anew.
+        force: Use a latency predictor though it was fitted on another device.
         overwrite: Change the settings of the run.
         quiet: Show nothing but errors.
         json: Print the result as JSON on standard output, and nothing else there.

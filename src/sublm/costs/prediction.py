@@ -1,70 +1,54 @@
-"""A latency model that is additive in the halves and units of a sub-network, fitted on measured ones.
-
-The time of attention and FFN blocks adds up closely, so a handful of non-negative coefficients and tens of
-measurements do what published predictors use a large network and thousands of measurements for (AutoTinyBERT,
-section 3.4; HAT, section 3.2).
-"""
+"""Latency predictors: fitted on tens of measured sub-networks, with what they promise to miss by."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from sublm.costs.closed_form import cost_model
+from sublm.costs.additive import AdditiveModel, fit_additive
+from sublm.costs.counts import Counts
 from sublm.costs.latency import Candidate, Latency, measure_latency
+from sublm.costs.measured import measure_subnets
+from sublm.costs.mlp import MLPModel, fit_mlp
 from sublm.errors import LatencyError
-from sublm.machine import describe_machine
-from sublm.spaces.subnet import Subnet, count
+from sublm.machine import describe_machine, device_differences
+from sublm.spaces.subnet import Subnet
 
 if TYPE_CHECKING:
     from sublm.supernet.supernet import SuperNet
 
-FEATURES = (
-    "constant",
-    "hidden",
-    "attention halves x hidden",
-    "heads x head size x hidden",
-    "heads x head size",
-    "ffn halves x hidden",
-    "neurons x hidden",
-)
-"""What the latency is a non-negative combination of; "heads x head size" and "neurons" are summed over the layers."""
+LEAST_POINTS = 14
+"""Fewer measurements say nothing about a predictor's error."""
 
 _FOLDS = 5
-_PARAMETERS_AT_ONCE = 500_000_000  # extracted models kept in memory together
-
-
-def features(subnet: Subnet) -> tuple[float, ...]:
-    """The features of a sub-network, in the order of `FEATURES`."""
-    hidden, head_size = count(subnet.hidden), count(subnet.head_size)
-    heads, neurons = [count(u) for u in subnet.heads], [count(u) for u in subnet.neurons]
-    width = sum(heads) * head_size
-    attention, ffn = sum(h > 0 for h in heads), sum(n > 0 for n in neurons)
-    return (1.0, hidden, attention * hidden, width * hidden, width, ffn * hidden, sum(neurons) * hidden)
+_CONDITIONS = ("runtime", "precision", "threads", "length", "batch", "device")
 
 
 @dataclass(frozen=True)
 class LatencyPredictor:
-    """Predicts the latency of a sub-network; call it with one.
+    """Predicts the latency of sub-networks; call it with one, or `predict` many.
 
     Attributes:
-        coefficients: Milliseconds per unit of every feature, none negative.
+        model: What predicts.
         error: Mean absolute error on held-out sub-networks (cross-validation), as a share of their latency.
         tau: Kendall's rank correlation on them.
+        ratios: Their measured by their predicted latency, ascending; what intervals are made of.
         points: Number of sub-networks measured.
         statistic: What of the measured latencies is predicted: "minimum" or "median".
         conditions: Runtime, precision, threads, length, batch and device of the measurements.
         machine: What they were made on.
     """
 
-    coefficients: tuple[float, ...]
+    model: AdditiveModel | MLPModel
     error: float
     tau: float
+    ratios: tuple[float, ...]
     points: int
     statistic: str
     conditions: Mapping[str, Any]
@@ -72,15 +56,51 @@ class LatencyPredictor:
 
     def __call__(self, subnet: Subnet) -> float:
         """Milliseconds of one forward pass."""
-        return sum(c * f for c, f in zip(self.coefficients, features(subnet), strict=True))
+        return float(self.model.predict(Counts.of([subnet]))[0])
+
+    def predict(self, subnets: Iterable[Subnet] | Counts) -> np.ndarray:
+        """Milliseconds of many, [N]; of a million, given as `Counts`, in seconds."""
+        return self.model.predict(subnets if isinstance(subnets, Counts) else Counts.of(subnets))
+
+    def interval(self, subnets: Iterable[Subnet] | Counts, level: float = 0.9) -> np.ndarray:
+        """Between what a measurement is to be expected, [N, 2] milliseconds.
+
+        The ends are quantiles of measured by predicted latencies of held-out sub-networks, which hold for others if
+        they come from where the measured ones came from (split conformal prediction, with residuals of all folds).
+
+        Args:
+            subnets: What to predict.
+            level: Share of the measurements that fall between the ends.
+
+        Raises:
+            LatencyError: If the level is no share.
+        """
+        if not 0 < level < 1:
+            raise LatencyError(f"level is a share between 0 and 1; got {level}.")
+        return self.predict(subnets)[:, None] * np.array(self.factors(level))
+
+    def factors(self, level: float) -> tuple[float, float]:
+        """What a prediction is multiplied by for the ends of its interval."""
+        low = math.floor((self.points + 1) * (1 - level) / 2)  # the n+1 makes up for the finite number of residuals
+        high = math.ceil((self.points + 1) * (1 + level) / 2)
+        return self.ratios[max(0, low - 1)], self.ratios[min(self.points, high) - 1]
+
+    def summary(self) -> dict[str, Any]:
+        """How good it is, as plain data: held-out error, rank correlation, intervals as factors of a prediction."""
+        return {
+            "error": self.error,
+            "tau": self.tau,
+            "intervals": {str(level): list(self.factors(level)) for level in (0.5, 0.9, 0.95)},
+            "points": self.points,
+            "kind": self.model.kind,
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {
-            "coefficients": dict(zip(FEATURES, self.coefficients, strict=True)),
-            "error": self.error,
-            "tau": self.tau,
-            "points": self.points,
+            **self.summary(),
+            "model": self.model.to_dict(),
+            "ratios": list(self.ratios),
             "statistic": self.statistic,
             "conditions": dict(self.conditions),
             "machine": dict(self.machine),
@@ -94,13 +114,15 @@ class LatencyPredictor:
             LatencyError: If it is something else.
         """
         try:
-            found = {name: float(data["coefficients"][name]) for name in FEATURES}
-            if set(data["coefficients"]) != set(FEATURES):
-                raise KeyError(f"exactly the coefficients {list(FEATURES)} are needed")
-            rest = {name: data[name] for name in cls.__dataclass_fields__ if name != "coefficients"}
+            kinds: dict[str, Any] = {AdditiveModel.kind: AdditiveModel, MLPModel.kind: MLPModel}
+            model = kinds[data["model"]["kind"]].from_dict(data["model"])
+            rest = {name: data[name] for name in cls.__dataclass_fields__ if name != "model"}
+            rest["ratios"] = tuple(float(ratio) for ratio in rest["ratios"])
+            if len(rest["ratios"]) != rest["points"]:
+                raise ValueError("a ratio is needed for every point")
         except (KeyError, TypeError, ValueError) as error:
             raise LatencyError(f"This is not a latency predictor: {error}. Fit it again with fit_latency.") from None
-        return cls(coefficients=tuple(found.values()), **rest)
+        return cls(model=model, **rest)
 
     def to_json(self) -> str:
         """JSON text."""
@@ -114,11 +136,39 @@ class LatencyPredictor:
         except json.JSONDecodeError as error:
             raise LatencyError(f"A latency predictor must be JSON: {error}.") from None
 
+    @classmethod
+    def load(cls, path: str | Path, *, force: bool = False) -> LatencyPredictor:
+        """Reads a file that holds one, if it was fitted on this device.
+
+        Raises:
+            LatencyError: If the file cannot be read, or belongs to another device and `force` is not given.
+        """
+        try:
+            predictor = cls.from_json(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise LatencyError(f"The latency predictor {path} cannot be read: {error}.") from None
+        predictor.check_device(str(path), force=force)
+        return predictor
+
+    def check_device(self, where: str, *, force: bool = False) -> None:
+        """Refuses a predictor that was fitted elsewhere.
+
+        Raises:
+            LatencyError: If this is another device and `force` is not given.
+        """
+        differing = device_differences(self.machine, describe_machine(), str(self.conditions.get("runtime", "torch")))
+        if differing and not force:
+            raise LatencyError(
+                f"The latency predictor {where} was fitted on another device: {'; '.join(differing)}. "
+                "Fit it again on this one, or use it all the same with --force."
+            )
+
 
 def fit_latency(
     supernet: SuperNet,
     subnets: Sequence[Subnet],
     *,
+    model: Literal["additive", "mlp"] = "additive",
     prepare: Callable[[Any], Candidate] | None = None,
     statistic: Literal["minimum", "median"] = "minimum",
     measure: Callable[..., Mapping[str, Latency]] = measure_latency,
@@ -132,6 +182,7 @@ def fit_latency(
     Args:
         supernet: The super-network.
         subnets: Some tens of sub-networks, spread over the sizes that will be asked for.
+        model: "additive", or "mlp" as published (for comparison: it wants thousands of measurements).
         prepare: Turns an extracted model into what is measured, such as the path of its ONNX file.
         statistic: What is predicted; the minimum is the steadier one on a busy machine.
         measure: `measure_latency`, or a function like it.
@@ -145,68 +196,60 @@ def fit_latency(
         LatencyError: If there are too few sub-networks, or one cannot be measured.
     """
     chosen = list(dict.fromkeys([supernet.largest, *subnets]))
-    if len(chosen) < 2 * len(FEATURES):
+    if len(chosen) < LEAST_POINTS:
         raise LatencyError(
             f"{len(chosen)} different sub-networks are too few to fit a latency model; "
-            f"give at least {2 * len(FEATURES) - 1} besides the largest, better 30."
+            f"give at least {LEAST_POINTS - 1} besides the largest, better 30."
         )
-    # the groups are measured one after the other, so which group a size falls into must be chance
-    order = np.random.default_rng(seed).permutation(len(chosen))
-    latencies: dict[str, Latency] = {}
-    for group in _groups(supernet, [chosen[i] for i in order]):
-        models: dict[str, Any] = {subnet.key: supernet.extract(subnet) for subnet in group}
-        if prepare is not None:
-            models = {name: prepare(model) for name, model in models.items()}
-        latencies |= measure(models, seed=seed, **options)
-        del models
-    rows = np.array([features(subnet) for subnet in chosen])
-    times = np.array([getattr(latencies[subnet.key], statistic) for subnet in chosen])
-    error, tau = _held_out(rows, times, seed)
-    sample = latencies[supernet.largest.key].to_dict()
-    return LatencyPredictor(
-        coefficients=tuple(_fit(rows, times).tolist()),
-        error=error,
-        tau=tau,
-        points=len(chosen),
-        statistic=statistic,
-        conditions={k: sample[k] for k in ("runtime", "precision", "threads", "length", "batch", "device")},
-        machine=describe_machine(),
+    times, sample = measure_subnets(
+        supernet, chosen, prepare=prepare, measure=measure, statistic=statistic, seed=seed, **options
     )
+    conditions = {name: value for name, value in sample.to_dict().items() if name in _CONDITIONS}
+    return fit_times(Counts.of(chosen), times, conditions, model=model, statistic=statistic, seed=seed)
 
 
-def _groups(supernet: SuperNet, subnets: Sequence[Subnet]) -> Iterator[list[Subnet]]:
-    """Groups of sub-networks that are held in memory and measured against each other."""
-    group: list[Subnet] = []
-    held = 0
-    for subnet in subnets:
-        size = cost_model(supernet).parameters(subnet)
-        if group and held + size > _PARAMETERS_AT_ONCE:
-            yield group
-            group, held = [], 0
-        group.append(subnet)
-        held += size
-    yield group
+def fit_times(
+    counts: Counts,
+    times: np.ndarray,
+    conditions: Mapping[str, Any],
+    *,
+    model: Literal["additive", "mlp"] = "additive",
+    statistic: str = "minimum",
+    seed: int = 0,
+) -> LatencyPredictor:
+    """Fits a predictor to latencies that were measured on this machine.
 
+    Args:
+        counts: N sub-networks.
+        times: Their latencies in milliseconds, [N].
+        conditions: Of the measurements.
+        model: "additive" or "mlp".
+        statistic: What of the measurements the times are.
+        seed: Of the folds and the weights.
 
-def _fit(rows: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Non-negative coefficients of least relative error: `[points, features]`, `[points]` -> `[features]`."""
-    from scipy.optimize import nnls
-
-    scale = rows.max(axis=0)  # features differ by orders of magnitude
-    found, _ = nnls(rows / scale / times[:, None], np.ones(len(times)))
-    return found / scale
-
-
-def _held_out(rows: np.ndarray, times: np.ndarray, seed: int) -> tuple[float, float]:
-    """Mean absolute error, as a share of the time, and Kendall's tau of predictions for points the fit has not seen."""
+    Raises:
+        LatencyError: If there is no such model.
+    """
     from scipy.stats import kendalltau
 
+    fits: dict[str, Callable[..., Any]] = {"additive": fit_additive, "mlp": fit_mlp}
+    if model not in fits:
+        raise LatencyError(f"model must be one of {', '.join(fits)}; got {model!r}.")
+    fit = fits[model]
     order = np.random.default_rng(seed).permutation(len(times))
     predicted = np.empty(len(times))
-    for fold in range(_FOLDS):
-        test = order[fold::_FOLDS]
-        train = np.setdiff1d(order, test)
-        predicted[test] = rows[test] @ _fit(rows[train], times[train])
+    for fold in range(_FOLDS):  # everything that is decided by the data is decided anew without the fold
+        test, train = order[fold::_FOLDS], np.delete(order, np.s_[fold::_FOLDS])
+        predicted[test] = fit(counts.take(train), times[train], seed).predict(counts.take(test))
+    predicted = np.maximum(predicted, 1e-9)
     tau = float(kendalltau(predicted, times).statistic)
-    error = float(np.mean(np.abs(predicted / times - 1)))
-    return error, 0.0 if math.isnan(tau) else tau
+    return LatencyPredictor(
+        model=fit(counts, times, seed),
+        error=float(np.mean(np.abs(predicted / times - 1))),
+        tau=0.0 if math.isnan(tau) else tau,
+        ratios=tuple(np.sort(times / predicted).tolist()),
+        points=len(times),
+        statistic=statistic,
+        conditions=conditions,
+        machine=describe_machine(),
+    )

@@ -17,12 +17,18 @@ PIPELINES = {
     "classification": ("text-classification", "Text classification", "AutoModelForSequenceClassification"),
     "regression": ("text-classification", "Text regression", "AutoModelForSequenceClassification"),
     "multiple_choice": ("multiple-choice", "Multiple choice", "AutoModelForMultipleChoice"),
+    "span": ("question-answering", "Question answering", "AutoModelForQuestionAnswering"),
 }
 """Kind of task -> the Hub's name of the pipeline, its name for people, the transformers class that loads it."""
 
 METRIC_IDS = {
+    "em": "exact_match",
+    "has_answer_em": "exact_match",
+    "has_answer_f1": "f1",
     "macro_f1": "f1",
     "matthews": "matthews_correlation",
+    "no_answer_em": "exact_match",
+    "no_answer_f1": "f1",
     "pearson": "pearsonr",
     "spearman": "spearmanr",
 }
@@ -31,6 +37,8 @@ METRIC_IDS = {
 DATASETS = {
     **{name: ("nyu-mll/glue", name) for name in ("cola", "mnli", "mrpc", "qnli", "qqp", "rte", "sst2", "stsb", "wnli")},
     "imdb": ("stanfordnlp/imdb", None),
+    "squad": ("rajpurkar/squad", None),
+    "squad_v2": ("rajpurkar/squad_v2", None),
     "swag": ("allenai/swag", "regular"),
 }
 """Tasks whose data is on the Hub -> its name there and the configuration."""
@@ -49,7 +57,7 @@ class ModelCard:
         name: Name of the model.
         parent: Name on the Hub, or path, of the model it was cut from.
         task: Name of the task.
-        kind: Kind of the task: classification, regression or multiple_choice.
+        kind: Kind of the task: classification, regression, multiple_choice or span.
         metric: The primary metric.
         scores: Every metric of the model as it is saved, on the reported split.
         stock: Whether a stock transformers class loads it.

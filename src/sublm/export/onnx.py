@@ -121,7 +121,7 @@ def check_onnx(
     outputs = [entry.name for entry in session.get_outputs()]
     plain, worst = _copy(model), 0.0
     for texts, tokens in batches:
-        example = _batch(plain, names, (texts, 3, min(tokens, _longest(plain))), seed=seed)
+        example = _batch(plain, names, (texts, 3, min(tokens, longest_text(plain))), seed=seed)
         expected = _Positional(plain, names, example).outputs()
         if missing := set(outputs) - set(expected):
             raise ExportError(f"{path} gives {sorted(missing)}, the model {sorted(expected)}: another model's file?")
@@ -148,11 +148,11 @@ def predict_onnx(path: str | Path, batches: Iterable[Mapping[str, Tensor]]) -> n
     """The logits of an ONNX file, run by ONNX Runtime.
 
     Args:
-        path: The ONNX file; its first output is taken.
+        path: The ONNX file; its first output is taken, or its start and end logits.
         batches: Inputs as `sublm.tasks.evaluation_batches` gives them; "index" says where their rows belong.
 
     Returns:
-        [rows, outputs], in row order.
+        [rows, outputs], in row order; [rows, longest row, 2] of start and end logits, -inf beyond a batch's width.
 
     Raises:
         MissingPackageError: If onnxruntime is not installed.
@@ -160,10 +160,17 @@ def predict_onnx(path: str | Path, batches: Iterable[Mapping[str, Tensor]]) -> n
     """
     session = _session(path, "Running ONNX")
     names = [entry.name for entry in session.get_inputs()]
+    wanted = [entry.name for entry in session.get_outputs()]
+    spans = "start_logits" in wanted
+    wanted = ["start_logits", "end_logits"] if spans else wanted[:1]
     rows, parts = [], []
     for batch in batches:
         rows.append(batch["index"].numpy())
-        parts.append(session.run(None, {name: batch[name].numpy() for name in names})[0])
+        found = session.run(wanted, {name: batch[name].numpy() for name in names})
+        parts.append(np.stack(found, axis=-1) if spans else found[0])
+    if spans:
+        width = max(part.shape[1] for part in parts)
+        parts = [np.pad(part, [(0, 0), (0, width - part.shape[1]), (0, 0)], constant_values=-np.inf) for part in parts]
     order = np.argsort(np.concatenate(rows))
     return np.concatenate(parts)[order]
 
@@ -257,7 +264,7 @@ def _input_names(model: Any, tokenizer: Any) -> tuple[str, ...]:
     return tuple(name for name in _INPUTS if name in accepted and name not in unused)
 
 
-def _longest(model: Any) -> int:
+def longest_text(model: Any) -> int:
     """Tokens the model can read: RoBERTa starts its positions after the padding index."""
     table = next((m for n, m in model.named_modules() if n.endswith("position_embeddings")), None)
     if not isinstance(table, nn.Embedding):

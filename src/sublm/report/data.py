@@ -13,11 +13,12 @@ from typing import Any
 from sublm.errors import RunError
 
 SCHEMA = 1
-COSTS = {"latency": "Latency", "macs": "MACs", "parameters": "Parameters"}
+COSTS = {"latency": "Latency", "macs": "MACs", "parameters": "Parameters", "memory": "Memory"}
 """Costs a front can have -> their titles; what matters most to users first."""
 
-_TARGET = re.compile(r"^\s*(latency|macs|parameters)\s*<=\s*([0-9.eE+]+)\s*(ms|s|us|%|k|K|M|G)?\s*$")
+_TARGET = re.compile(r"^\s*(latency|macs|parameters|memory)\s*<=\s*([0-9.eE+]+)\s*(ms|s|us|%|[kKMG]i?B|[kKMG])?\s*$")
 _FACTORS = {"": 1.0, "ms": 1.0, "s": 1e3, "us": 1e-3, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
+_FACTORS |= {"kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Mark:
     Attributes:
         name: Its name.
         score: Its score; None if it has none or it is not a number.
-        costs: Its costs, those of `COSTS` that are known; latency in milliseconds.
+        costs: Its costs, those of `COSTS` that are known; latency in milliseconds, memory in bytes.
         before: Its score before recovery, if it was recovered.
         kind: What kind of baseline it is, empty otherwise.
         on_front: Whether it lies on the front.
@@ -130,7 +131,7 @@ def costs_of(entry: Mapping[str, Any]) -> dict[str, float]:
     latency = entry.get("latency_ms", entry.get("latency"))
     if isinstance(latency, Mapping):
         latency = latency.get("minimum")
-    found = {"latency": latency, "macs": entry.get("macs"), "parameters": entry.get("parameters")}
+    found = {"latency": latency, **{name: entry.get(name) for name in COSTS if name != "latency"}}
     return {name: float(value) for name, value in found.items() if _finite(value) is not None}
 
 
@@ -183,6 +184,7 @@ def front_figure_data(front: Mapping[str, Any]) -> FrontFigure:
     evaluations = tuple(
         Mark(str(e["number"]), _finite(e.get("score")), costs_of(e), on_front=bool(e.get("on_front")))
         for e in front.get("evaluations") or ()
+        if not e.get("dropped")  # given up early: it has no score to draw
     )
     axes = _axes(front, models, original)
     if axes:
@@ -203,6 +205,7 @@ def _axes(front: Mapping[str, Any], models: tuple[Mark, ...], original: Mark) ->
         unit, scale = ("ms", 1.0)
         if key != "latency":
             unit, scale = next(((u, s) for u, s in (("G", 1e9), ("M", 1e6), ("k", 1e3)) if largest >= s), ("", 1.0))
+            unit += "B" if key == "memory" else ""
         whole = original.costs.get(key)
         limit = limit_of(front.get("target") or (), key, whole)
         axes.append(

@@ -314,6 +314,6 @@ def _hover(mark: Mark, data: FrontFigure) -> str:
     lines.append(f"{html.escape(where)} on the search’s split" if evaluation else html.escape(where))
     if mark.before is not None:
         lines.append(f"before recovery {score_text(mark.before)}")
-    units: Mapping[str, str] = {"latency": "", "macs": " MACs", "parameters": " parameters"}
+    units: Mapping[str, str] = {"latency": "", "macs": " MACs", "parameters": " parameters", "memory": "B"}
     lines += [f"{cost_text(key, value)}{units[key]}" for key, value in mark.costs.items()]
     return "<br>".join(lines)

@@ -24,11 +24,12 @@ from sublm.report.text import (
     three_digits,
     times_text,
 )
+from sublm.search.racing import in_words
 
-AUTO_CLASSES = {"multiple_choice": "AutoModelForMultipleChoice"}
+AUTO_CLASSES = {"multiple_choice": "AutoModelForMultipleChoice", "span": "AutoModelForQuestionAnswering"}
 """Kind of task -> transformers class that loads its model; all others are sequence classification."""
 
-RUNTIMES = {"torch": "PyTorch", "onnx": "ONNX Runtime"}
+RUNTIMES = {"torch": "PyTorch", "onnx": "ONNX Runtime", "openvino": "OpenVINO"}
 """Runtimes as people write them."""
 
 
@@ -55,6 +56,7 @@ class Row:
     latency: str
     latency_note: str
     speed_up: str
+    second: str = ""
     folder: str = ""
     kind: str = ""
     training: str = ""
@@ -204,6 +206,7 @@ def _row(entry: Mapping[str, Any], teacher: Mapping[str, Any], **more: Any) -> R
         note += "" if spread is None else f" · {three_digits(spread)}"
     return Row(
         score=score_text(entry.get("score")),
+        second=_second(entry),
         before=score_text(entry.get("score_before")),
         kept=share_text(ratio(entry.get("score"), teacher.get("score"))),
         parameters=count_text(own.get("parameters")),
@@ -214,6 +217,12 @@ def _row(entry: Mapping[str, Any], teacher: Mapping[str, Any], **more: Any) -> R
         speed_up=times_text(ratio(whole.get("latency"), own.get("latency"))),
         **more,
     )
+
+
+def _second(entry: Mapping[str, Any]) -> str:
+    """The task's second metric with its name, such as the exact matches beside an F1."""
+    others = list((entry.get("scores") or {}).items())[1:2]
+    return "".join(f"{name} {score_text(score)}" for name, score in others)
 
 
 def original_row(front: Mapping[str, Any]) -> Row:
@@ -267,23 +276,45 @@ def measuring(front: Mapping[str, Any]) -> list[str]:
         alone = (front.get("settings") or {}).get("standalone")
         whose = "each trained alone" if alone else "made with the super-network’s shared weights"
         text[-1] += f" The faint points in the picture are those comparisons, {whose}, before any recovery."
+    if front.get("racing"):
+        text.append(in_words(front["racing"]))
     if latency:
         length, batch = latency.get("length"), latency.get("batch", 1)
         texts = f"texts of {length} tokens" if isinstance(length, int) else "the lengths of the task’s own texts"
-        runtime = latency.get("runtime", "torch")
+        runtime, precision = latency.get("runtime", "torch"), latency.get("precision", "fp32")
         threads = latency.get("threads")
         text.append(
-            f"Latency is the fastest of repeated, interleaved runs in {RUNTIMES.get(runtime, runtime)} at batch "
-            f"{batch} on {texts}, {threads} thread{'' if threads == 1 else 's'}; median and spread are in the tables."
+            f"Latency is the fastest of repeated, interleaved runs in {RUNTIMES.get(runtime, runtime)}, {precision}, "
+            f"at batch {batch} on {texts}, {threads} thread{'' if threads == 1 else 's'}; "
+            "median and spread are in the tables."
         )
-    error = (front.get("predictor") or {}).get("error")
-    if error is not None:
+    predictor = front.get("predictor") or {}
+    if predictor.get("error") is not None:
+        low, high = (predictor.get("intervals") or {}).get("0.9", (None, None))
+        between = "" if low is None else f", nine of ten between {100 * (low - 1):+.0f} and {100 * (high - 1):+.0f} %"
         text.append(
-            f"In the search, latency was predicted from measured sub-networks; held-out error {100 * error:.1f} %. "
-            "The models in the tables were measured themselves."
+            "In the search, latency was predicted from measured sub-networks; held-out error "
+            f"{100 * predictor['error']:.1f} %{between}. The models in the tables were measured themselves."
         )
+    if kept := front.get("promise"):
+        text.append(_promise_text(kept))
     text.append("MACs are multiply-accumulates of one text; parameters are those stored.")
     return [*text, *task.get("notes", ())]
+
+
+def _promise_text(promise: Mapping[str, Any]) -> str:
+    """What was promised on latency and what came of it."""
+    said = f"At most {milliseconds_text(promise['limit_ms'])} were asked for"
+    if promise.get("predicted_ms") is not None:
+        said += f"; the chosen model was predicted at {milliseconds_text(promise['predicted_ms'])}"
+        said += f" and measured at {milliseconds_text(promise.get('measured_ms'))}"
+    said += "." if promise["kept"] else ": the promise is broken."
+    if promise.get("finalists_broken"):
+        said += (
+            f" Of {promise['finalists_measured']} finalists that were measured, {promise['finalists_broken']} took "
+            "longer than predicted and asked for, and others were written instead."
+        )
+    return said
 
 
 def machine(front: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from sublm.search.constraints import Constraint, check_constraints, parse_target, parse_targets
 from sublm.search.evaluation import Evaluation
 from sublm.search.executors import check_cluster, open_executor
+from sublm.search.finalists import Finalists, keep_promise, ratio_near
 from sublm.search.samplers import SAMPLERS, Sampler
 from sublm.search.search import SearchResult, search
 from sublm.search.shared import check_storage
@@ -12,6 +13,7 @@ __all__ = [
     "SAMPLERS",
     "Constraint",
     "Evaluation",
+    "Finalists",
     "Sampler",
     "SearchResult",
     "Study",
@@ -19,8 +21,10 @@ __all__ = [
     "check_cluster",
     "check_constraints",
     "check_storage",
+    "keep_promise",
     "open_executor",
     "parse_target",
     "parse_targets",
+    "ratio_near",
     "search",
 ]

@@ -1,4 +1,4 @@
-"""Constraints on costs, and the targets a user writes: `latency<=8ms`, `speedup>=4x`, `macs<=0.25`, `macs<=500M`."""
+"""Constraints on costs, and the targets a user writes: `latency<=8ms`, `speedup>=4x`, `macs<=0.25`, `memory<=60MB`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from sublm.spaces.subnet import Subnet
 
 Costs = Mapping[str, Callable[[Subnet], float]]
 
-EXAMPLES = "'latency<=8ms', 'speedup>=4x', 'parameters<=0.5', 'macs<=25%' or 'macs<=500M'"
+EXAMPLES = "'latency<=8ms', 'speedup>=4x', 'parameters<=0.5', 'macs<=25%', 'macs<=500M' or 'memory<=60MB'"
 
 _COUNTS = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
+_SIZES = {"kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
 _TIMES = {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3}
 _NAMES = {"params": "parameters", "size": "parameters", "latency_ms": "latency"}
 _TARGET = re.compile(r"\s*([A-Za-z_]+)\s*(<=|>=|<|>|==?|≤|≥)\s*([-+]?[0-9._]+(?:[eE][-+]?[0-9]+)?)\s*([A-Za-zµ%]*)\s*")
@@ -28,7 +29,7 @@ class Constraint:
 
     Attributes:
         cost: Name of the cost.
-        limit: Largest allowed, in the cost's unit (latency: milliseconds).
+        limit: Largest allowed, in the cost's unit (latency: milliseconds, memory: bytes).
     """
 
     cost: str
@@ -93,13 +94,16 @@ def _limit(text: str, cost: str, number: float, unit: str, whole: float) -> floa
         return number / 100 * whole
     if unit in ("x", "X"):
         return number * whole
-    units = _TIMES if cost == "latency" else _COUNTS
+    units = {"latency": _TIMES, "memory": _SIZES}.get(cost, _COUNTS)
     if unit in units:
         return number * units[unit]
     if unit:
         raise TargetError(f"The target {text!r}: {unit!r} is no unit of {cost}; use {', '.join(units)}, % or x.")
-    if cost == "latency":
-        raise TargetError(f"The target {text!r} needs a unit: write {cost}<={number:g}ms, or {number:g}x for a share.")
+    if cost in ("latency", "memory"):
+        usual = "ms" if cost == "latency" else "MB"
+        raise TargetError(
+            f"The target {text!r} needs a unit: write {cost}<={number:g}{usual}, or {number:g}x for a share."
+        )
     return number * whole if number <= 1 else number
 
 

@@ -39,6 +39,11 @@ class Evaluation:
     origin: str = ""
     error: str = ""
 
+    @property
+    def dropped(self) -> bool:
+        """Whether it was given up before it had seen all rows: its score is an estimate; see `sublm.search.racing`."""
+        return bool(self.metrics.get("dropped", 0.0) > 0)
+
     def objectives(self, names: tuple[str, ...]) -> tuple[float, ...]:
         """The wanted objectives, all to be minimised; infinities count as NaN."""
         raw = [-self.score if name == "score" else self.costs[name] for name in names]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sublm.search.evaluation import Evaluation
-from sublm.spaces.space import SearchSpace
+from sublm.spaces.space import SearchSpace, Values
 from sublm.spaces.subnet import Subnet
 from sublm.spaces.variables import Choice, Integer, Subset
 
@@ -55,6 +55,22 @@ def to_parameters(space: SearchSpace, values: Mapping[str, Any]) -> dict[str, An
         elif variable.units <= _MOST_UNITS:
             kept = set(variable.kept(values[name]))
             found.update({f"{name}_{unit}": int(unit in kept) for unit in range(variable.units)})
+    return found
+
+
+def from_parameters(space: SearchSpace, parameters: Mapping[str, Any]) -> Values | None:
+    """Optuna's parameters as values, each the nearest that the space takes; None if a variable has no parameters."""
+    found: Values = {}
+    for name, variable in space.variables.items():
+        if isinstance(variable, Integer):
+            wanted, below = parameters[name], variable.position(parameters[name])
+            found[name] = min(variable.at(below), variable.at(below + 1), key=lambda value: abs(value - wanted))
+        elif not isinstance(variable, Subset):
+            found[name] = parameters[name]
+        elif variable.units <= _MOST_UNITS:
+            found[name] = variable.canonical([i for i in range(variable.units) if parameters[f"{name}_{i}"]])
+        else:
+            return None
     return found
 
 

@@ -60,9 +60,9 @@ def search(
     ends as if it had not been stopped; with more `evaluations` it goes further.
 
     With several workers, evaluations are recorded as they end. Samplers that look at nothing but what has been proposed
-    before (random search, a grid) find the same front with any number of workers. Others learn from what is finished
-    when they propose, so their searches differ with the number of workers and from run to run; one worker repeats
-    itself exactly.
+    before (`random`, `grid`, `exhaustive`) find the same front with any number of workers. Others learn from what is
+    finished when they propose, so their searches differ with the number of workers and from run to run; one worker
+    repeats itself exactly.
 
     Args:
         space: Where to search.

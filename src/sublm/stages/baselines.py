@@ -70,7 +70,8 @@ def _train(
 
     s = work.settings
     name = f"{kind} {round(100 * share)} %"
-    path = f"baselines/{kind}-{round(100 * share)}"
+    short = f"{kind}-{round(100 * share)}"
+    path = f"baselines/{short}"
     inputs = {
         "subnet": subnet.to_dict(),
         "start": s.start,
@@ -78,7 +79,7 @@ def _train(
         "learning_rate": s.learning_rate,
         "distillation": [s.temperature, s.hidden, s.label_weight, s.logits_weight, s.freeze_embeddings, s.dropout],
     }
-    stage = work.stage(f"baseline {name}", inputs, [path], upto="importance")
+    stage = work.stage(f"baseline {name}", inputs, [path, *work.answers_of(short)], upto="importance")
     folder = work.run.folder / path
     if not stage.done:
         with work.doing(stage, f"Baseline: {name} ({plural(s.teacher_epochs, 'epoch')})") as checkpoints:
@@ -93,7 +94,7 @@ def _train(
                 layers=subnet.layers,
             )
             stage.result["train_seconds"] = result.seconds
-            stage.result["scores"] = work.scores(model, "validation")
+            stage.result["scores"] = work.scores(model, "validation", keep=short)
             save(model.to("cpu"), folder, tokenizer=work.tokenizer, overwrite=True)
     costs = cost_model(prepared.supernet)
     return {
@@ -112,17 +113,21 @@ def _train(
 def _int8(work: Workspace, teacher: TeacherResult, prepared: Prepared) -> dict[str, Any]:
     """The teacher with dynamic int8 weights in ONNX Runtime; scored there."""
     from sublm.export import export_onnx, predict_onnx, quantise_onnx
-    from sublm.tasks import compute_metrics, evaluation_batches
+    from sublm.tasks import Encoded, evaluation_batches
 
-    stage = work.stage("baseline original int8", {"runtime": "onnx"}, ["baselines/int8.onnx"], upto="teacher")
+    outputs = ["baselines/int8.onnx", *work.answers_of("original-int8")]
+    stage = work.stage("baseline original int8", {"runtime": "onnx"}, outputs, upto="teacher")
     path = work.run.folder / "baselines" / "int8.onnx"
     if not stage.done:
         with work.doing(stage, "Baseline: the original in int8"), tempfile.TemporaryDirectory() as folder:
             path.parent.mkdir(exist_ok=True)
             export_onnx(teacher.model, Path(folder) / "original.onnx", tokenizer=work.tokenizer)
             quantise_onnx(Path(folder) / "original.onnx", path)
-            logits = predict_onnx(path, evaluation_batches(work.encoded["validation"], pad_token_id=work.pad))
-            stage.result["scores"] = compute_metrics(logits, work.encoded["validation"].labels, work.data.task)
+
+            def answer(encoded: Encoded) -> Any:
+                return predict_onnx(path, evaluation_batches(encoded, pad_token_id=work.pad))
+
+            stage.result["scores"] = work.judge(answer, "validation", keep="original-int8")
     costs = teacher.costs
     largest = Subnet.full(costs.shape)
     return {

@@ -35,7 +35,7 @@ class Evaluator:
         self.supernet.activate(subnet)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a collapsed sub-network predicts one value; its score is NaN
-            scores = evaluate(self.supernet.model, self.encoded, self.task, precision=self.precision)
+            scores = evaluate(self.supernet.model, self.encoded, self.task, precision=self.precision, threshold=None)
         return {"score": scores[self.task.metric], **scores}
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sublm.costs import cost_model
 from sublm.errors import TargetError
-from sublm.export import export_onnx, load, save
+from sublm.export import export_onnx, load, predict_onnx, quantise_onnx, save
+from sublm.export.deploy import INT8_FILE
 from sublm.search import Evaluation
 from sublm.spaces import Subnet
-from sublm.stages.search import Found
+from sublm.stages.search import Found, costs_of
 from sublm.stages.supernet import Prepared
 from sublm.stages.teacher import TeacherResult
 from sublm.stages.workspace import Workspace, spread
 from sublm.supernet import is_stock
+from sublm.tasks import compute_metrics, evaluation_batches
 from sublm.training import fixed
 
 TOLERANCE = 1.01
@@ -41,6 +44,9 @@ class Point:
         train_seconds: Time of the recovery.
         latency: Measured, in milliseconds; filled in when all models are there.
         onnx: Its ONNX file, if one was written.
+        costs: Its costs in closed form, by name.
+        predicted_latency: In milliseconds, as the search believed; None if latency was not asked for.
+        deployed: Scores on the validation split as deployed, where that is in int8.
     """
 
     name: str
@@ -55,6 +61,8 @@ class Point:
     latency: dict[str, Any] | None = None
     onnx: Path | None = None
     costs: dict[str, float] = field(default_factory=dict)
+    predicted_latency: float | None = None
+    deployed: dict[str, float] | None = None
 
 
 def choose(front: list[Evaluation], cost: str, number: int) -> list[Evaluation]:
@@ -89,14 +97,14 @@ def choose_sizes(evaluations: list[Evaluation], whole: float, sizes: tuple[float
     one gains more in the recovery. Where none is near, the largest below is taken.
 
     Args:
-        evaluations: All evaluations.
+        evaluations: All evaluations; those given up early are passed over.
         whole: The largest's MACs.
         sizes: Shares.
 
     Raises:
         TargetError: If no evaluated sub-network is that small.
     """
-    scored = [e for e in evaluations if math.isfinite(e.score)]
+    scored = [e for e in evaluations if math.isfinite(e.score) and not e.dropped]
     chosen: dict[str, Evaluation] = {}
     for size in sizes:
         limit = size * whole * TOLERANCE
@@ -110,7 +118,7 @@ def choose_sizes(evaluations: list[Evaluation], whole: float, sizes: tuple[float
     return sorted(chosen.values(), key=lambda e: e.costs["macs"])
 
 
-def names_for(work: Workspace, prepared: Prepared, chosen: list[Evaluation]) -> list[str]:
+def names_for(work: Workspace, prepared: Prepared, chosen: list[Evaluation], taken: Sequence[str] = ()) -> list[str]:
     """A name per model: its share of the largest's MACs in percent, with a letter where two are alike."""
     model = cost_model(prepared.supernet)
     whole = model.macs(prepared.supernet.largest)
@@ -119,7 +127,7 @@ def names_for(work: Workspace, prepared: Prepared, chosen: list[Evaluation]) -> 
         base = f"m{round(100 * model.macs(evaluation.subnet) / whole)}"
         letters = iter("bcdefghijklmnopqrstuvwxyz")
         name = base
-        while name in names:
+        while name in names or name in taken:
             name = base + next(letters)
         names.append(name)
     return names
@@ -133,7 +141,7 @@ def chosen_models(work: Workspace, prepared: Prepared, found: Found) -> dict[str
         model = cost_model(prepared.supernet)
         chosen = choose_sizes(found.eligible, model.macs(prepared.supernet.largest), s.sizes)
     else:
-        chosen = choose(found.front, cost, s.models)
+        chosen = choose(found.front, cost, s.models) if found.finalists is None else found.finalists.chosen
     return dict(zip(names_for(work, prepared, chosen), chosen, strict=True))
 
 
@@ -155,7 +163,7 @@ def extract_models(work: Workspace, prepared: Prepared, found: Found) -> dict[st
 def make_models(work: Workspace, teacher: TeacherResult, prepared: Prepared, found: Found) -> list[Point]:
     """Extracts, recovers, scores and saves the chosen models; each is a stage of its own."""
     chosen = chosen_models(work, prepared, found)
-    return [_make_model(work, teacher, prepared, found, evaluation, name) for name, evaluation in chosen.items()]
+    return [make_model(work, teacher, prepared, found, evaluation, name) for name, evaluation in chosen.items()]
 
 
 def _own_weights(found: Found) -> dict[str, Any]:
@@ -163,9 +171,10 @@ def _own_weights(found: Found) -> dict[str, Any]:
     return {"standalone": found.mark} if found.mark else {}
 
 
-def _make_model(
+def make_model(
     work: Workspace, teacher: TeacherResult, prepared: Prepared, found: Found, evaluation: Evaluation, name: str
 ) -> Point:
+    """Extracts, recovers, scores and saves one model."""
     s, subnet = work.settings, evaluation.subnet
     folder = work.run.folder / "models" / name
     inputs = {
@@ -174,10 +183,11 @@ def _make_model(
         "learning_rate": s.learning_rate,
         "distillation": [s.temperature, s.hidden, s.label_weight, s.logits_weight, s.freeze_embeddings, s.dropout],
         "refit": s.refit,
-        "onnx": s.onnx or s.runtime == "onnx",
+        "onnx": s.onnx or s.runtime != "torch",
+        "int8": s.runtime_precision == "int8",
         **_own_weights(found),
     }
-    stage = work.stage(f"model {name}", inputs, [f"models/{name}"], upto="train")
+    stage = work.stage(f"model {name}", inputs, [f"models/{name}", *work.answers_of(name)], upto="train")
     onnx = folder / "model.onnx" if inputs["onnx"] else None
     if not stage.done:
         recovers = s.recover_epochs > 0
@@ -197,11 +207,15 @@ def _make_model(
                     layers=subnet.layers,
                 )
                 stage.result["train_seconds"] = result.seconds
-            stage.result["after"] = work.scores(model, "validation")
+            stage.result["after"] = work.scores(model, "validation", keep=name)
             stage.result["search"] = work.scores(model, "search")[work.metric]
             save(model.to("cpu"), folder, tokenizer=work.tokenizer, overwrite=True)
             if onnx is not None:
                 export_onnx(load(folder), onnx, tokenizer=work.tokenizer)
+            if onnx is not None and inputs["int8"]:
+                small = quantise_onnx(onnx, folder / INT8_FILE)
+                logits = predict_onnx(small, evaluation_batches(work.encoded["validation"], pad_token_id=work.pad))
+                stage.result["deployed"] = compute_metrics(logits, work.encoded["validation"].labels, work.data.task)
     costs = cost_model(prepared.supernet)
     return Point(
         name=name,
@@ -218,5 +232,8 @@ def _make_model(
             "macs": costs.macs(subnet),
             "parameters": costs.parameters(subnet),
             "parameters_without_embeddings": costs.parameters(subnet, embeddings=False),
+            "memory": costs_of(work, prepared, None)["memory"](subnet),
         },
+        predicted_latency=evaluation.costs.get("latency"),
+        deployed=stage.result.get("deployed"),
     )

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from sublm import __version__
-from sublm.costs import Latency, measure_latency
-from sublm.export import ModelCard, known_of, write_card
+from sublm.costs import Conditions, Job, Latency, measure_jobs
+from sublm.export import Deployment, ModelCard, known_of, write_card
 from sublm.files import write_text
 from sublm.report import write_report
 from sublm.run import write_json
-from sublm.search import Constraint
+from sublm.search import Constraint, Finalists
 from sublm.spaces import Subnet
 from sublm.spaces.subnet import count
 from sublm.stages.models import Point
-from sublm.stages.search import Found, latency_options
+from sublm.stages.search import Found, costs_of, latency_options
 from sublm.stages.supernet import Prepared
 from sublm.stages.teacher import TeacherResult
 from sublm.stages.workspace import Workspace, plural
@@ -25,40 +26,50 @@ KEEP = 0.99
 
 
 def measure(
-    work: Workspace, teacher: TeacherResult, points: list[Point], baselines: list[dict[str, Any]]
+    work: Workspace,
+    teacher: TeacherResult,
+    points: list[Point],
+    baselines: list[dict[str, Any]],
+    *,
+    name: str = "measure",
 ) -> dict[str, Any]:
-    """Measures the original, the models and the baselines, in turns; fills in the points' latencies.
+    """Measures the original, the models and the baselines as they are deployed, in turns; fills in their latencies.
+
+    Args:
+        work: The run.
+        teacher: The original.
+        points: The written models.
+        baselines: What they are compared with.
+        name: Of the stage.
 
     Returns:
         The original's latency.
     """
-    from sublm.export import export_onnx, load
-
     options = latency_options(work)
-    runtime = options["runtime"]
+    seed = options["seed"]
+    deployed = Conditions(**{key: value for key, value in options.items() if key != "seed"})
     inputs = options | {"models": [p.name for p in points], "baselines": [b["name"] for b in baselines]}
-    stage = work.run.stage("measure", inputs)
+    stage = work.run.stage(name, inputs)
     if not stage.done:
-        with work.doing(stage, f"Measuring latency ({runtime}, {plural(options['threads'], 'thread')})") as folder:
-            candidates: dict[str, Any] = {}
-            folder.mkdir(parents=True, exist_ok=True)
+        how = f"{deployed.runtime} {deployed.precision}, {plural(deployed.threads, 'thread')}"
+        with work.doing(stage, f"Measuring latency ({how})") as folder:
+            jobs: dict[str, Job] = {}
 
-            def candidate(name: str, model: Any) -> Any:
-                if runtime == "torch":
-                    return model
-                path = folder / f"{len(candidates)}.onnx"
-                export_onnx(model, path)
-                return path
+            def add(name: str, model: Any) -> None:
+                scratch = folder / str(len(jobs))
+                scratch.mkdir(parents=True, exist_ok=True)
+                form = Deployment(model, scratch, tokenizer=work.tokenizer).form(deployed.runtime, deployed.precision)
+                jobs[name] = Job(form, deployed)
 
-            candidates["original"] = candidate("original", teacher.model)
+            add("original", teacher.model)
             for point in points:
-                candidates[point.name] = point.onnx if runtime == "onnx" else load(point.folder)
+                add(point.name, point.folder)
             for entry in baselines:
                 if "model" in entry:
-                    candidates[entry["name"]] = candidate(entry["name"], entry["model"])
-                elif runtime == "onnx":
-                    candidates[entry["name"]] = entry["onnx"]
-            found = measure_latency(candidates, rounds=15, budget_s=90.0, **options)
+                    add(entry["name"], entry["model"])
+                elif deployed.runtime == "onnx":
+                    jobs[entry["name"]] = Job(entry["onnx"], replace(deployed, precision="int8"))
+            found = measure_jobs(jobs, rounds=25, budget_s=120.0, seed=seed)
             stage.result |= {name: _milliseconds(latency) for name, latency in found.items()}
     for point in points:
         point.latency = stage.result[point.name]
@@ -75,6 +86,11 @@ def _milliseconds(latency: Latency) -> dict[str, float]:
     }
 
 
+def latency_ms(point: Point) -> float:
+    """What a model's latency is compared by; infinite if it was not measured."""
+    return float(point.latency["minimum"]) if point.latency else math.inf
+
+
 def decide(
     work: Workspace, points: list[Point], constraints: tuple[Constraint, ...], teacher_search: float | None
 ) -> tuple[Point | None, str]:
@@ -86,9 +102,7 @@ def decide(
     metric = work.metric
 
     def cost(point: Point, name: str) -> float:
-        if name == "latency":
-            return float(point.latency["minimum"]) if point.latency else math.inf
-        return point.costs[name]
+        return latency_ms(point) if name == "latency" else point.costs[name]
 
     scored = [p for p in points if math.isfinite(p.recovered_search_score)]
     if not scored:
@@ -104,7 +118,8 @@ def decide(
                 "Ask for a little less, or search again with a lower target."
             )
         best = max(meeting, key=lambda p: p.recovered_search_score)
-        return best, f"Best {metric} on the search split among the {len(meeting)} models that meet {wanted}."
+        why = f"Best {metric} on the search split among the {plural(len(meeting), 'model')} that meet {wanted}."
+        return best, f"{why}{_broken_promises(scored, constraints)}"
     reference = teacher_search if teacher_search is not None else max(p.recovered_search_score for p in scored)
     keeping = [p for p in scored if p.recovered_search_score >= KEEP * reference]
     if keeping:
@@ -112,6 +127,35 @@ def decide(
         return best, f"Smallest model that keeps {KEEP:.0%} of the original's {metric} on the search split."
     best = max(scored, key=lambda p: p.recovered_search_score)
     return best, f"No model keeps {KEEP:.0%} of the original's {metric}; this one has the best on the search split."
+
+
+def _broken_promises(points: list[Point], constraints: tuple[Constraint, ...]) -> str:
+    """A sentence on models that were predicted to keep a latency and were measured not to."""
+    limit = min((c.limit for c in constraints if c.cost == "latency"), default=math.inf)
+    broken = [p for p in points if p.predicted_latency and p.predicted_latency <= limit < latency_ms(p)]
+    if not broken:
+        return ""
+    said = ", ".join(f"{p.name} ({p.predicted_latency:.4g} ms predicted, {latency_ms(p):.4g} measured)" for p in broken)
+    return f" Passed over, because measuring broke what was predicted: {said}."
+
+
+def promise(
+    points: list[Point], chosen: Point | None, constraints: tuple[Constraint, ...], finalists: Finalists | None
+) -> dict[str, Any] | None:
+    """What was promised on latency and what came of it, as plain data; None if nothing was."""
+    limit = min((c.limit for c in constraints if c.cost == "latency"), default=None)
+    if limit is None:
+        return None
+    return {
+        "limit_ms": limit,
+        "predicted_ms": chosen.predicted_latency if chosen else None,
+        "finalist_ms": finalists.measured.get(chosen.subnet.key) if chosen and finalists else None,
+        "measured_ms": latency_ms(chosen) if chosen and chosen.latency else None,
+        "kept": bool(chosen and latency_ms(chosen) <= limit),
+        "finalists_measured": len(finalists.measured) if finalists else 0,
+        "finalists_broken": len(finalists.broken) if finalists else 0,
+        "models_broken": [p.name for p in points if latency_ms(p) > limit],
+    }
 
 
 def build_front(
@@ -151,6 +195,7 @@ def build_front(
             "parameters": costs.parameters(largest),
             "parameters_without_embeddings": costs.parameters(largest, embeddings=False),
             "macs": costs.macs(largest),
+            "memory": costs_of(work, prepared, None)["memory"](largest),
             "latency_ms": original_latency,
             "train_seconds": teacher.seconds,
             "subnet": largest.to_dict(),
@@ -176,6 +221,8 @@ def build_front(
                 "scores": p.after,
                 **p.costs,
                 "latency_ms": p.latency,
+                "predicted_latency_ms": p.predicted_latency,
+                "deployed_scores": p.deployed,
                 "train_seconds": p.train_seconds,
                 "folder": str(p.folder.relative_to(work.run.folder)),
                 "onnx": str(p.onnx.relative_to(work.run.folder)) if p.onnx else None,
@@ -185,7 +232,9 @@ def build_front(
         "evaluations": [
             {
                 "number": e.number,
-                "score": e.score if math.isfinite(e.score) else None,
+                # Only scores on all rows are reported; what was given up early has an estimate.
+                "score": e.score if math.isfinite(e.score) and not e.dropped else None,
+                **({"dropped": True} if e.dropped else {}),
                 **{name: value for name, value in e.costs.items() if name != "latency"},
                 **({"latency": e.costs["latency"]} if "latency" in e.costs else {}),
                 "on_front": e.number in on_front,
@@ -193,7 +242,9 @@ def build_front(
             for e in found.evaluations
         ],
         "baselines": [{k: v for k, v in b.items() if k not in ("model", "onnx")} for b in baselines],
-        "predictor": {"error": found.predictor.error, "tau": found.predictor.tau} if found.predictor else None,
+        "racing": found.racing,
+        "predictor": found.predictor.summary() if found.predictor else None,
+        "promise": promise(points, chosen, found.constraints, found.finalists),
         "stages": work.run.seconds(),
         "machine": work.run.machine,
         "latency": options | {"length": "the task's own", "lengths": list(options["length"])},

@@ -84,7 +84,8 @@ def make_teacher(work: Workspace) -> TeacherResult:
             "clip": s.clip,
             "precision": s.precision,
         }
-    stage = work.stage("teacher", inputs | {"data": work.data.fingerprint, "seed": s.seed}, outputs=["teacher"])
+    outputs = ["teacher", *work.answers_of("original")]
+    stage = work.stage("teacher", inputs | {"data": work.data.fingerprint, "seed": s.seed}, outputs=outputs)
     folder = work.run.folder / "teacher"
     if not stage.done:
         epochs = plural(s.teacher_epochs, "epoch")
@@ -102,7 +103,7 @@ def make_teacher(work: Workspace) -> TeacherResult:
                 )
                 stage.result["train_seconds"] = result.seconds
             stage.result["search"] = work.scores(model, "search")
-            stage.result["validation"] = work.scores(model, "validation")
+            stage.result["validation"] = work.scores(model, "validation", keep="original")
             save(model, folder, tokenizer=work.tokenizer, overwrite=True)
     score = stage.result["validation"][work.metric]
     work.progress.message(f"The teacher's {work.metric} on the validation split: {score:.4f}")

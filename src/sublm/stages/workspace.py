@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from sublm.errors import DataError, RunError
+from sublm.export import longest_text
 from sublm.progress import Progress
 from sublm.run import Run, Stage, file_fingerprint, fingerprint
 from sublm.settings import Settings
@@ -21,13 +23,24 @@ from sublm.tasks import (
     TaskData,
     build_model,
     count_batches,
+    decode,
     encode,
     evaluate,
     load_task,
     load_tokenizer,
+    null_threshold,
+    predict,
+    score,
+    score_answers,
     training_batches,
+    write_predictions,
 )
+from sublm.tasks.kinds import kind_of
+from sublm.tasks.span_decoding import N_BEST
 from sublm.training import Distillation, Hooks, Strategy, Team, TrainOptions, TrainResult, train
+
+ANSWERS = "predictions"
+"""Folder of the answers to questions, a folder per model, in the official format."""
 
 CHAIN = ("teacher", "importance", "space", "train", "search")
 """The stages that stand on each other."""
@@ -111,16 +124,48 @@ class Workspace:
         """Batches of one epoch."""
         return count_batches(self.encoded[split], self.settings.batch_size)
 
-    def scores(self, model: Any, split: str, *, precision: str = "fp32") -> dict[str, float]:
-        """Every metric of the task on a split; for validation, the extra splits too (`metric@split`)."""
+    def scores(self, model: Any, split: str, *, precision: str = "fp32", keep: str | None = None) -> dict[str, float]:
+        """Every metric of the task on a split; for validation, the extra splits too (`metric@split`).
+
+        Args:
+            model: Where it is.
+            split: Name of the split.
+            precision: Of the forward passes.
+            keep: Name under which answers to questions are kept (see `answers_of`).
+        """
+        return self.judge(lambda encoded: predict(model, encoded, precision=precision), split, keep=keep)
+
+    def judge(
+        self, answer: Callable[[Encoded], np.ndarray], split: str, *, keep: str | None = None
+    ) -> dict[str, float]:
+        """The same of anything that gives logits; arguments as in `scores`."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a collapsed sub-network predicts one value; its score is NaN
-            found = evaluate(model, self.encoded[split], self.data.task, precision=precision)
+            found = self._judge(answer, split, keep)
             if split == "validation":
                 for name in self.data.extra:
-                    extra = evaluate(model, self.encoded[name], self.data.task, precision=precision)
-                    found |= {f"{metric}@{name}": value for metric, value in extra.items()}
+                    found |= {f"{m}@{name}": value for m, value in self._judge(answer, name, None).items()}
         return found
+
+    def _judge(self, answer: Callable[[Encoded], np.ndarray], split: str, keep: str | None) -> dict[str, float]:
+        task, encoded = self.data.task, self.encoded[split]
+        if encoded.spans is None:
+            return score(answer(encoded), encoded, task)
+        if split == "search":
+            return score(answer(encoded), encoded, task, threshold=None)
+        threshold = 0.0
+        if task.no_answer:  # when to say that there is no answer is learnt on the search split, not on a reported one
+            seen = self.encoded["search"]
+            assert seen.spans is not None
+            threshold = null_threshold(decode(answer(seen), seen.spans))
+        decoded = decode(answer(encoded), encoded.spans, n_best=N_BEST if keep else 1)
+        if keep:
+            write_predictions(self.run.folder / ANSWERS / keep, decoded, threshold=threshold)
+        return score_answers(decoded, task, threshold)
+
+    def answers_of(self, name: str) -> list[str]:
+        """The folder of a model's answers, if the task has any: what `scores(..., keep=name)` writes."""
+        return [f"{ANSWERS}/{name}"] if self.data.task.kind == "span" else []
 
     def probe(self, model: Any) -> Callable[[], float]:
         """Scores a model on the search split; used to keep the best weights of a training."""
@@ -256,10 +301,13 @@ def open_workspace(settings: Settings, run: Run, progress: Progress, team: Team 
         model, _ = build_model(settings.model, data.task, seed=settings.seed)
         find_layout(model)
         _check_vocabulary(tokenizer, model)
-        splits = {**data.splits, "full_train": data.full_train}
+        max_length = settings.max_length or min(kind_of(data.task.kind).max_length, longest_text(model))
         encoded = {
-            name: encode(examples, data.task, tokenizer, settings.max_length) for name, examples in splits.items()
+            name: encode(examples, data.task, tokenizer, max_length, doc_stride=settings.doc_stride)
+            for name, examples in data.splits.items()
         }
+        encoded["full_train"] = encoded["train"].joined(encoded["search"])
+        _check_lengths(encoded, model, settings)
         work = Workspace(
             settings=settings,
             run=run,
@@ -282,6 +330,7 @@ def check_choices(settings: Settings) -> None:
     Raises:
         RunError: If one is unknown; it names the choices.
     """
+    from sublm.costs import Conditions
     from sublm.importance import IMPORTANCE
     from sublm.search import SAMPLERS, check_cluster, check_storage, parse_targets
     from sublm.spaces import SPACES
@@ -299,7 +348,10 @@ def check_choices(settings: Settings) -> None:
         if value not in known:
             more = {"space": ", or give a space.json", "importance": ", or give a folder of scores"}.get(name, "")
             raise RunError(f"{name}={value!r} is not known; choose one of {', '.join(sorted(known))}{more}.")
-    parse_targets(settings.target, {"macs": 1.0, "parameters": 1.0, "latency": 1.0})
+    parse_targets(settings.target, {"macs": 1.0, "parameters": 1.0, "latency": 1.0, "memory": 1.0})
+    if settings.predictor is not None and not Path(settings.predictor).is_file():
+        raise RunError(f"predictor: there is no file {settings.predictor!r}; give the latency.json of a run.")
+    Conditions(settings.runtime, settings.runtime_precision)  # refuses pairs that there are none of
     # A cluster or a database that cannot be reached is noticed now, not after the training.
     if settings.ray is not None:
         check_cluster(settings.ray)
@@ -344,6 +396,14 @@ def _check_vocabulary(tokenizer: Any, model: Any) -> None:
         raise DataError(
             f"The tokenizer knows {len(tokenizer)} tokens, the model {rows}: they do not belong together. "
             "Save the model's own tokenizer beside it."
+        )
+
+
+def _check_lengths(encoded: Mapping[str, Encoded], model: Any, settings: Settings) -> None:
+    longest, can = max(int(rows.lengths.max()) for rows in encoded.values()), longest_text(model)
+    if longest > can:
+        raise DataError(
+            f"{settings.task}: the longest text has {longest} tokens, the model reads {can}. Pass max_length={can}."
         )
 
 

@@ -29,6 +29,12 @@ def row_key(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(normalise(text) for text in texts))
 
 
+def row_keys(rows: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """The key of every row; texts that many rows share are normalised once."""
+    known: dict[tuple[str, ...], tuple[str, ...]] = {}
+    return [known[row] if row in known else known.setdefault(row, row_key(row)) for row in rows]
+
+
 def shingles(text: str, width: int = 3) -> frozenset[str]:
     """The runs of ``width`` words of a normalised text; all of it if it is shorter."""
     words = normalise(text).split()

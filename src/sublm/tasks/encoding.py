@@ -10,6 +10,7 @@ import numpy as np
 
 from sublm.tasks.kinds import kind_of
 from sublm.tasks.task import Examples, Task
+from sublm.tasks.windows import SpanRows, encode_windows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -23,15 +24,17 @@ class Encoded:
 
     Attributes:
         input_ids: N rows of token numbers (lists or integer arrays); for multiple choice N rows of one such per choice.
-        labels: [N] int64 or float32.
+        labels: [N] int64 or float32; for spans [N, 2] int64, the positions of the first and the last token.
         lengths: [N] tokens per row; for multiple choice those of the longest choice. Worked out if left out.
         features: Further inputs shaped like ``input_ids``: "token_type_ids" where the tokenizer gives them.
+        spans: Which part of which context each row is; only for spans, whose rows are windows.
     """
 
     input_ids: Sequence[Any]
     labels: np.ndarray
     lengths: np.ndarray = None  # type: ignore[assignment]
     features: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    spans: SpanRows | None = None
 
     def __post_init__(self) -> None:
         if self.lengths is None:
@@ -55,22 +58,49 @@ class Encoded:
         """The given rows, in the given order."""
         rows = np.asarray(rows, dtype=np.int64)
         features = {name: [column[row] for row in rows] for name, column in self.features.items()}
-        return Encoded([self.input_ids[row] for row in rows], self.labels[rows], self.lengths[rows], features)
+        spans = self.spans.select(rows) if self.spans is not None else None
+        return Encoded([self.input_ids[row] for row in rows], self.labels[rows], self.lengths[rows], features, spans)
+
+    def joined(self, other: Encoded) -> Encoded:
+        """These rows followed by those of ``other``, of the same task and tokenizer."""
+        features = {name: [*column, *other.features[name]] for name, column in self.features.items()}
+        spans = self.spans.joined(other.spans) if self.spans is not None and other.spans is not None else None
+        labels, lengths = ([getattr(one, name) for one in (self, other)] for name in ("labels", "lengths"))
+        ids = [*self.input_ids, *other.input_ids]
+        return Encoded(ids, np.concatenate(labels), np.concatenate(lengths), features, spans)
+
+    @property
+    def groups(self) -> np.ndarray:
+        """[N], rows with the same number are scored together: the windows of a question, otherwise each row alone."""
+        return self.spans.question if self.spans is not None else np.arange(len(self))
 
 
-def encode(examples: Examples, task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int = 128) -> Encoded:
+def encode(
+    examples: Examples,
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int | None = None,
+    *,
+    doc_stride: int | None = None,
+) -> Encoded:
     """Tokenise every row, without padding.
 
     Args:
         examples: N rows.
         task: Says how the texts are paired.
         tokenizer: A fast one does this in bulk.
-        max_length: Tokens to keep, special ones included. Of a pair the longer text is cut first.
+        max_length: Tokens to keep, special ones included; 128, or for spans 384, if left out. Of a pair the longer
+            text is cut first; of a question's context nothing is cut: it becomes several rows.
+        doc_stride: Tokens that neighbouring windows of a context share; a third of ``max_length`` if left out.
 
     Returns:
-        N encoded rows in the same order.
+        N encoded rows in the same order; for spans, at least one row per question.
     """
     kind = kind_of(task.kind)
+    max_length = kind.max_length if max_length is None else max_length
+    if kind.windows:
+        made, positions, spans = encode_windows(examples, task, tokenizer, max_length, doc_stride)
+        return Encoded(made.pop("input_ids"), positions, features=made, spans=spans)
     per_choice = [_encode_pair(first, second, tokenizer, max_length) for first, second in kind.pairs(examples)]
     columns: dict[str, list[Any]]
     if kind.chooses:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sublm.errors import DataError
+from sublm.outputs import logits_of
 from sublm.tasks.batching import evaluation_batches
 from sublm.tasks.encoding import Encoded
 from sublm.tasks.metrics import compute_metrics
+from sublm.tasks.span_decoding import decode, score_answers
 from sublm.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -28,41 +32,82 @@ def predict(model: PreTrainedModel, encoded: Encoded, *, precision: str = "fp32"
         tokens: Most tokens per batch.
 
     Returns:
-        [N, outputs] float32 in row order (multiple choice: [N, choices]).
+        [N, outputs] float32 in row order (multiple choice: [N, choices]; spans: [N, longest row, 2], start and end,
+        -inf beyond a row's tokens).
 
     Raises:
         DataError: There are no rows, or no such precision.
+    """
+    if not len(encoded):
+        raise DataError("there are no rows to predict.")
+    device = next(model.parameters()).device
+    pad_token_id = getattr(model.config, "pad_token_id", None) or 0
+    logits: np.ndarray | None = None
+    with inference(model, precision):
+        for batch in evaluation_batches(encoded, tokens=tokens, pad_token_id=pad_token_id):
+            rows = batch.pop("index").numpy()
+            batch.pop("labels")
+            outputs = model(**{name: tensor.to(device) for name, tensor in batch.items()})
+            part = logits_of(outputs).float().cpu().numpy()
+            if part.ndim == 3:  # a number per token: the batches differ in width
+                if logits is None:
+                    logits = np.full((len(encoded), int(encoded.lengths.max()), 2), -np.inf, dtype=np.float32)
+                part[batch["attention_mask"].numpy() == 0] = -np.inf
+                logits[rows, : part.shape[1]] = part
+                continue
+            if logits is None:
+                logits = np.empty((len(encoded), *part.shape[1:]), dtype=np.float32)
+            logits[rows] = part
+    assert logits is not None
+    return logits
+
+
+@contextmanager
+def inference(model: PreTrainedModel, precision: str) -> Iterator[None]:
+    """Inside, the model runs without dropout or gradients and in a precision; its training modes are put back.
+
+    Raises:
+        DataError: There is no such precision.
     """
     import torch
 
     if precision not in PRECISIONS:
         raise DataError(f"precision={precision!r} is not known; choose one of {', '.join(PRECISIONS)}.")
-    if not len(encoded):
-        raise DataError("there are no rows to predict.")
     kind = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     device = next(model.parameters()).device
-    pad_token_id = getattr(model.config, "pad_token_id", None) or 0
     modes = [(module, module.training) for module in model.modules()]
-    logits: np.ndarray | None = None
     model.eval()
     try:
         with torch.inference_mode(), torch.autocast(device.type, dtype=kind, enabled=kind is not None):
-            for batch in evaluation_batches(encoded, tokens=tokens, pad_token_id=pad_token_id):
-                rows = batch.pop("index").numpy()
-                batch.pop("labels")
-                part = model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits.float().cpu().numpy()
-                if logits is None:
-                    logits = np.empty((len(encoded), *part.shape[1:]), dtype=np.float32)
-                logits[rows] = part
+            yield
     finally:
         for module, mode in modes:
             module.training = mode
-    assert logits is not None
-    return logits
 
 
 def evaluate(
-    model: PreTrainedModel, encoded: Encoded, task: Task, *, precision: str = "fp32", tokens: int = 8192
+    model: PreTrainedModel,
+    encoded: Encoded,
+    task: Task,
+    *,
+    precision: str = "fp32",
+    tokens: int = 8192,
+    threshold: float | None = 0.0,
 ) -> dict[str, float]:
-    """Every metric of the task; NaN where one cannot be computed. Arguments as in ``predict``."""
-    return compute_metrics(predict(model, encoded, precision=precision, tokens=tokens), encoded.labels, task)
+    """Every metric of the task; NaN where one cannot be computed. Arguments as in ``predict`` and ``score``."""
+    return score(predict(model, encoded, precision=precision, tokens=tokens), encoded, task, threshold=threshold)
+
+
+def score(logits: np.ndarray, encoded: Encoded, task: Task, *, threshold: float | None = 0.0) -> dict[str, float]:
+    """Every metric of the task, from what ``predict`` gave; of spans per question, not per row.
+
+    Args:
+        logits: Of ``predict``, or of another runtime.
+        encoded: The rows that were predicted.
+        task: Says which metrics.
+        threshold: On the null odds, where a question may have no answer: those above are left unanswered. None takes
+            the best for these very rows; never for rows that are reported.
+    """
+    if encoded.spans is None:
+        return compute_metrics(logits, encoded.labels, task)
+    return score_answers(decode(logits, encoded.spans), task, threshold)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sublm.errors import DataError
+from sublm.tasks.squad import is_official, official_rows
 from sublm.tasks.table import Table
 
 SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".json")
@@ -24,7 +25,8 @@ def find_split(folder: Path, names: Sequence[str]) -> list[Path]:
     """The file, or the numbered parts, of the first split name that the folder has; an empty list if it has none.
 
     For "validation" these are, in this order: ``validation.csv``, ``validation-00000-of-00002.parquet`` with its
-    other parts, and the only file whose name goes on after an underscore, such as ``validation_sample.parquet``.
+    other parts, and the only file whose name goes on after an underscore or a hyphen, such as
+    ``validation_sample.parquet`` or ``train-v1.1.json``.
 
     Raises:
         DataError: Several files fit equally well.
@@ -33,7 +35,7 @@ def find_split(folder: Path, names: Sequence[str]) -> list[Path]:
     for name in names:
         exact = [path for path in files if path.stem.lower() == name]
         parts = [path for path in files if re.fullmatch(rf"{re.escape(name)}-\d+-of-\d+", path.stem.lower())]
-        longer = [path for path in files if path.stem.lower().startswith(f"{name}_")]
+        longer = [path for path in files if path.stem.lower().startswith((f"{name}_", f"{name}-"))]
         if len(exact) > 1 or (not exact and not parts and len(longer) > 1):
             raise DataError(
                 f"{folder.name} has several files for the split {name!r}: "
@@ -119,11 +121,25 @@ def _read_csv(path: Path) -> Table:
     return Table(columns, path.name)
 
 
+def _official(text: str) -> Any:
+    """The content of a file in SQuAD's own format; None if it is of another."""
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError:  # several lines with one object each
+        return None
+    return content if is_official(content) else None
+
+
 def _read_json(path: Path) -> Table:
-    """One object per line, or one list of objects."""
+    """One object per line, one list of objects, or SQuAD's own format."""
     text = path.read_text(encoding="utf-8-sig")
     rows: Any
-    if text.lstrip().startswith("["):
+    official = _official(text)
+    if official is not None:
+        rows = official_rows(official, path.name)
+    elif text.lstrip().startswith("["):
         try:
             rows = json.loads(text)
         except json.JSONDecodeError as error:

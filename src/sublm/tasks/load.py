@@ -9,23 +9,24 @@ from dataclasses import replace
 from pathlib import Path
 
 from sublm.errors import DataError
-from sublm.tasks.duplicates import row_key
+from sublm.tasks.duplicates import row_keys
 from sublm.tasks.files import SUFFIXES, data_files, find_split, read_file, read_files
 from sublm.tasks.glue import GLUE
 from sublm.tasks.hub import read_hub, table_of
 from sublm.tasks.imdb import IMDB
 from sublm.tasks.kinds import kind_of
-from sublm.tasks.metrics import METRICS
+from sublm.tasks.metrics import metrics_of
 from sublm.tasks.own import describe
 from sublm.tasks.published import Published
 from sublm.tasks.splits import draw, split_off
+from sublm.tasks.squad import SQUAD
 from sublm.tasks.stdlib_docs import NAME as STDLIB_DOCS
 from sublm.tasks.stdlib_docs import read_stdlib_docs
 from sublm.tasks.swag import SWAG
 from sublm.tasks.table import Table, read_examples
 from sublm.tasks.task import Examples, Task, TaskData
 
-PUBLISHED: dict[str, Published] = {**GLUE, "imdb": IMDB, "swag": SWAG}
+PUBLISHED: dict[str, Published] = {**GLUE, "imdb": IMDB, **SQUAD, "swag": SWAG}
 TASKS: tuple[str, ...] = (*PUBLISHED, STDLIB_DOCS)
 """The names ``load_task`` knows."""
 
@@ -52,7 +53,8 @@ def load_task(
 ) -> TaskData:
     """Load a task, check every row, and draw the search split from train.
 
-    The validation split is left as it is. Rows with the same texts never stand in both train and search.
+    The validation split is left as it is. Rows with the same texts never stand in both train and search, nor do
+    questions on the same paragraph.
 
     Args:
         name_or_path: A name from ``TASKS``; a file (CSV, JSON lines, parquet) or a folder with ``train`` and
@@ -60,7 +62,7 @@ def load_task(
         data: A local folder (or file) to read instead of the hub.
         text: The one or two text columns of own data; found automatically if left out.
         label: The label column of own data; found automatically if left out.
-        kind: "classification" or "regression" for own data; found from the labels if left out.
+        kind: "classification", "regression" or "span" for own data; found from the labels if left out.
         metric: The primary metric, if it is not to be the task's first.
         search_share: Share of train that the search scores sub-networks on, between 0 and 1.
         seed: Of every draw.
@@ -100,27 +102,31 @@ def load_task(
         else:
             task = describe(tables["train"], _short_name(name), text=text, label=label, kind=kind)
         first = tables.pop("train")
-        train = read_examples(first, task, own=published is None)
+        own = published is None
+        train = read_examples(first, task, own=own, notes=notes)
         kind_of(task.kind).check_train(train.labels, task, first.source)
-        extra = {split: read_examples(table, task, own=published is None) for split, table in tables.items()}
+        extra = {
+            split: read_examples(table, task, own=own, training=False, notes=notes) for split, table in tables.items()
+        }
         validation = extra.pop("validation") if "validation" in extra else None
     task = _with_metric(task, metric)
-    stratified = kind_of(task.kind).stratified
+    stratified, together = kind_of(task.kind).stratified, kind_of(task.kind).together(task)
     if validation is None:
-        rest, held = split_off(train, VALIDATION_SHARE, seed, stratified=stratified)
+        rest, held = split_off(train, VALIDATION_SHARE, seed, stratified=stratified, by=together)
         validation, train = train.select(held), train.select(rest)
         notes.append(
             f"{task.name} has no validation split: {len(held)} of {len(held) + len(rest)} rows of train were set aside "
             f"as one (seed {seed}). Scores on it are not comparable with published ones."
         )
     else:
-        shared = _shared(train, validation)
+        shared = _shared(train, validation, together)
         if shared:
-            notes.append(f"{shared} of {len(validation)} validation rows of {task.name} also stand in train.")
+            what = "" if together == task.texts else f", with their {' and '.join(together)}"
+            notes.append(f"{shared} of {len(validation)} validation rows of {task.name} also stand in train{what}.")
     if limit is not None and limit < len(train):
         notes.append(f"{limit} of {len(train)} rows of train are used (limit={limit}, seed {seed}).")
         train = train.select(draw(train, limit, seed, stratified=stratified))
-    rest, held = split_off(train, search_share, seed, stratified=stratified)
+    rest, held = split_off(train, search_share, seed, stratified=stratified, by=together)
     for split, size in {"train": len(rest), "search": len(held), "validation": len(validation)}.items():
         if not size:
             raise DataError(
@@ -218,7 +224,7 @@ def _short_name(name: str) -> str:
 def _with_metric(task: Task, metric: str | None) -> Task:
     if metric is None:
         return task
-    fitting = [name for name, entry in METRICS.items() if entry.fits(task)]
+    fitting = metrics_of(task)
     if metric not in fitting:
         near = difflib.get_close_matches(metric, fitting, 1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -228,6 +234,6 @@ def _with_metric(task: Task, metric: str | None) -> Task:
     return replace(task, metrics=(metric, *(name for name in task.metrics if name != metric)))
 
 
-def _shared(one: Examples, other: Examples) -> int:
-    seen = {row_key(texts) for texts in one.rows()}
-    return sum(row_key(texts) in seen for texts in other.rows())
+def _shared(one: Examples, other: Examples, by: Sequence[str]) -> int:
+    seen = set(row_keys(one.rows(by)))
+    return sum(key in seen for key in row_keys(other.rows(by)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sublm.errors import DataError
+from sublm.tasks.span_scores import SPAN_METRICS
 from sublm.tasks.task import Task
 
 
@@ -27,6 +28,8 @@ class Metric:
 
     def fits(self, task: Task) -> bool:
         """Whether the metric says something about such a task."""
+        if task.kind == "span":
+            return False
         return self.regression == (task.kind == "regression") and not (self.binary and len(task.labels) != 2)
 
 
@@ -84,6 +87,13 @@ METRICS: dict[str, Metric] = {
 }
 
 
+def metrics_of(task: Task) -> list[str]:
+    """The metrics that say something about such a task; those of spans are in ``span_scores``."""
+    if task.kind == "span":
+        return list(SPAN_METRICS if task.no_answer else SPAN_METRICS[:2])
+    return [name for name, entry in METRICS.items() if entry.fits(task)]
+
+
 def compute_metrics(logits: np.ndarray, labels: np.ndarray, task: Task) -> dict[str, float]:
     """Every metric of the task.
 
@@ -104,8 +114,13 @@ def compute_metrics(logits: np.ndarray, labels: np.ndarray, task: Task) -> dict[
         raise DataError(f"{task.name} names the metric {unknown[0]!r}; SubLM has {', '.join(METRICS)}.")
     if not np.isfinite(logits).all():
         return dict.fromkeys(task.metrics, float("nan"))
-    predictions = logits.reshape(len(logits)) if task.kind == "regression" else logits.argmax(-1)
+    predictions = predictions_of(logits, task)
     return {name: METRICS[name].score(predictions, labels) for name in task.metrics}
+
+
+def predictions_of(logits: np.ndarray, task: Task) -> np.ndarray:
+    """What a model says, [N]: numbers for regression, else the number of the class or choice."""
+    return logits.reshape(len(logits)) if task.kind == "regression" else logits.argmax(-1)
 
 
 def _is_constant(values: np.ndarray) -> bool:

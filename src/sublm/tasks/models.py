@@ -149,7 +149,7 @@ def _from_memory(given: PreTrainedModel, task: Task) -> tuple[PreTrainedModel, b
     kind = kind_of(task.kind)
     outputs = kind.outputs(task)
     if type(given).__name__.endswith(kind.head) and _output_layer(given, outputs) is not None:
-        if kind.chooses:
+        if not kind.labelled:
             return given, False
         names = _names(given.config)
         return given, _fit_head(given, names, task) and not _is_unnamed(names)
@@ -171,7 +171,7 @@ def _from_memory(given: PreTrainedModel, task: Task) -> tuple[PreTrainedModel, b
 def _fit_head(model: PreTrainedModel, saved: list[str], task: Task, *, resized: bool = False) -> bool:
     """Put a saved head's outputs into the task's order, or draw it anew; whether it was kept."""
     kind = kind_of(task.kind)
-    if kind.chooses and not resized:
+    if not kind.labelled and not resized:
         return True
     # A regression head has one output, whatever it is called.
     order = match_labels(saved, task.labels) if task.labels else [0] if len(saved) == 1 else None

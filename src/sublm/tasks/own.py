@@ -11,6 +11,7 @@ from sublm.errors import DataError
 from sublm.tasks.kinds import kind_of
 from sublm.tasks.kinds.classification import label_name
 from sublm.tasks.kinds.kind import is_missing
+from sublm.tasks.squad import describe_spans, holds_answers
 from sublm.tasks.table import Table
 from sublm.tasks.task import Task
 
@@ -48,13 +49,15 @@ def describe(
         name: The task's name.
         text: One or two text columns; found by name and content if left out.
         label: The label column; found by name, or as the only column that holds no texts, if left out.
-        kind: "classification" or "regression"; found from the labels if left out.
+        kind: "classification", "regression" or "span"; found from the labels if left out.
 
     Raises:
         DataError: A column is missing or cannot be told, or the labels fit no kind.
     """
     if not len(table):
         raise DataError(f"{table.source} is empty: it has no rows. Give a file with examples.")
+    if kind == "span" or (kind is None and holds_answers(table, label)):
+        return describe_spans(table, name, text, label)
     texts = tuple(text) if text is not None else ()
     if text is not None and not 1 <= len(texts) <= 2:
         raise DataError(f"text={list(texts)!r} names {len(texts)} columns; name one, or two for a pair of texts.")
@@ -67,7 +70,9 @@ def describe(
     texts = texts or _find_texts(table, label)
     kind = kind_of(kind).name if kind is not None else _find_kind(table, label)
     if kind == "multiple_choice":
-        raise DataError('kind="multiple_choice" is not read from own files; choose "classification" or "regression".')
+        raise DataError(
+            'kind="multiple_choice" is not read from own files; choose "classification", "regression" or "span".'
+        )
     labels = () if kind == "regression" else _find_labels(table, label)
     return Task(name, kind, texts, label, labels, kind_of(kind).metrics(labels))
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 
-from sublm.tasks.duplicates import row_key
+from sublm.tasks.duplicates import row_keys
 from sublm.tasks.task import Examples
 
 
-def split_off(examples: Examples, share: float, seed: int, *, stratified: bool) -> tuple[np.ndarray, np.ndarray]:
+def split_off(
+    examples: Examples, share: float, seed: int, *, stratified: bool, by: Sequence[str] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Divide rows in two so that rows with the same texts stay together.
 
     Args:
@@ -19,13 +22,14 @@ def split_off(examples: Examples, share: float, seed: int, *, stratified: bool) 
             rows, and so do both parts of every class that has two, if ``stratified``.
         seed: Of the draw.
         stratified: Whether each label keeps its share. A group of equal rows counts for the label of its first row.
+        by: The text columns that make rows equal; all if left out.
 
     Returns:
         Row numbers of the rest and of the part split off, each in rising order.
     """
     groups: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
-    for row, texts in enumerate(examples.rows()):
-        groups[row_key(texts)].append(row)
+    for row, key in enumerate(row_keys(examples.rows(by))):
+        groups[key].append(row)
     layers: defaultdict[float, list[list[int]]] = defaultdict(list)
     for rows in groups.values():
         layers[float(examples.labels[rows[0]]) if stratified else 0.0].append(rows)

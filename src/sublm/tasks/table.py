@@ -60,13 +60,17 @@ class Table:
                     )
 
 
-def read_examples(table: Table, task: Task, *, own: bool = False) -> Examples:
+def read_examples(
+    table: Table, task: Task, *, own: bool = False, training: bool = True, notes: list[str] | None = None
+) -> Examples:
     """Check a table against a task and keep what the task needs.
 
     Args:
         table: The raw columns.
         task: Names the columns and labels.
         own: Whether the caller may choose the columns, so that messages say how.
+        training: Whether these are rows to train on.
+        notes: What was left out or mended is added here.
 
     Raises:
         DataError: The split is empty, lacks a column, or holds a text or label that cannot be used.
@@ -76,5 +80,5 @@ def read_examples(table: Table, task: Task, *, own: bool = False) -> Examples:
     table.require(*task.texts, argument="text" if own else "")
     table.require(task.label, argument="label" if own else "")
     table.check_texts(*task.texts)
-    labels = kind_of(task.kind).read_labels(table.columns[task.label], task, table.source)
-    return Examples({name: list(table.columns[name]) for name in task.texts}, labels)
+    said = notes if notes is not None else []
+    return kind_of(task.kind).read(table.columns, task, table.source, said, training=training)

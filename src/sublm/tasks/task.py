@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +18,14 @@ class Task:
 
     Attributes:
         name: A short name, used in reports.
-        kind: A key of ``sublm.tasks.kinds.KINDS``: "classification", "regression" or "multiple_choice".
+        kind: A key of ``sublm.tasks.kinds.KINDS``: "classification", "regression", "multiple_choice" or "span".
         texts: The text columns. Classification and regression have one or two (a pair). Multiple choice has the
-            context first and then one column per choice.
-        label: The column with the label.
-        labels: Label names in the order of their numbers; empty for regression.
-        metrics: Names from ``sublm.tasks.metrics.METRICS``. The first is the primary one. All are higher-is-better.
+            context first and then one column per choice. Spans have the question and the context.
+        label: The column with the label; for spans, with the answers.
+        labels: Label names in the order of their numbers; empty for regression and spans.
+        metrics: Names that ``sublm.tasks.metrics.metrics_of`` gives. The first is the primary one. All are
+            higher-is-better.
+        no_answer: Whether a question may have no answer in its context; spans only.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Task:
     label: str
     labels: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ("accuracy",)
+    no_answer: bool = False
 
     @property
     def metric(self) -> str:
@@ -44,14 +48,18 @@ class Examples:
 
     Attributes:
         texts: Column name to its N strings, in the order of ``Task.texts``.
-        labels: [N], int64 (the label's number) or float32 (regression).
+        labels: [N], int64 (the label's number) or float32 (regression). For spans [N, 2], int64: where the first answer
+            begins and ends in the context, in characters; -1 where there is none.
+        extras: Further columns, which no model reads: for spans "id" and "answers", the accepted texts of each row.
     """
 
     texts: Mapping[str, Sequence[str]]
     labels: np.ndarray
+    extras: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        sizes = {name: len(column) for name, column in self.texts.items()} | {"labels": len(self.labels)}
+        sizes = {name: len(column) for name, column in {**self.texts, **self.extras}.items()}
+        sizes["labels"] = len(self.labels)
         if len(set(sizes.values())) > 1:
             raise DataError(f"the columns of one split must be equally long, found {sizes}")
 
@@ -61,17 +69,21 @@ class Examples:
     def select(self, rows: Sequence[int] | np.ndarray) -> Examples:
         """The given rows, in the given order."""
         rows = np.asarray(rows, dtype=np.int64)
-        picked = {name: [column[row] for row in rows] for name, column in self.texts.items()}
-        return Examples(picked, self.labels[rows])
+        texts, extras = (
+            {name: [column[row] for row in rows] for name, column in columns.items()}
+            for columns in (self.texts, self.extras)
+        )
+        return Examples(texts, self.labels[rows], extras)
 
     def joined(self, other: Examples) -> Examples:
         """These rows followed by those of ``other``."""
         texts = {name: [*column, *other.texts[name]] for name, column in self.texts.items()}
-        return Examples(texts, np.concatenate([self.labels, other.labels]))
+        extras = {name: [*column, *other.extras[name]] for name, column in self.extras.items()}
+        return Examples(texts, np.concatenate([self.labels, other.labels]), extras)
 
-    def rows(self) -> list[tuple[str, ...]]:
-        """The texts row by row."""
-        return list(zip(*self.texts.values(), strict=True))
+    def rows(self, columns: Sequence[str] | None = None) -> list[tuple[str, ...]]:
+        """The texts row by row; of the given columns only, if any are."""
+        return list(zip(*(self.texts[name] for name in columns or self.texts), strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,4 +129,6 @@ class TaskData:
                 # A length before each text, so that moving a character between neighbours is noticed.
                 digest.update("".join(f"{len(text)}:{text}" for text in texts).encode("utf-8", "surrogatepass"))
             digest.update(np.ascontiguousarray(examples.labels).tobytes())
+            for column, values in examples.extras.items():
+                digest.update(f"\x1e{column}\x1e{list(values)!r}".encode("utf-8", "surrogatepass"))
         return digest.hexdigest()

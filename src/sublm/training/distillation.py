@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from sublm.errors import TrainingError
 
-Kind = Literal["classification", "regression", "multiple_choice"]
+Kind = Literal["classification", "regression", "multiple_choice", "span"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Distillation:
     """How a student learns from a teacher: a weighted sum of up to three losses.
 
     `labels` · task loss + `logits` · τ² KL(teacher ‖ student) + `hidden` · MSE of the hidden states.
-    For regression the second is the mean squared difference of the predictions. The defaults are
+    For regression the second is the mean squared difference of the predictions; for spans the KL of the starts and of
+    the ends, over the tokens of a row, averaged. The defaults are
     Klein et al.'s; EFTNAS's are `Distillation(temperature=2, labels=0.1, logits=0.9)`.
 
     Attributes:
@@ -71,13 +72,26 @@ def _same_rows(values: Tensor, labels: Tensor) -> None:
         )
 
 
-def label_loss(kind: Kind, logits: Tensor, labels: Tensor) -> Tensor:
+def _over_tokens(logits: Tensor, mask: Tensor | None) -> Tensor:
+    """[rows, tokens, 2] as [2 * rows, tokens], starts then ends; padding is so unlikely that it counts for nothing."""
+    values = logits.movedim(-1, 0)
+    if mask is not None:
+        # Not -inf, whose difference from itself is no number in a KL.
+        values = values.masked_fill(mask.to(values.device) == 0, torch.finfo(values.dtype).min / 2)
+    return values.flatten(0, 1)
+
+
+def label_loss(kind: Kind, logits: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
     """Cross entropy for classes and choices, mean squared error for regression.
+
+    For spans the mean of the cross entropies of start and end over the real tokens of a row. Positions that are not
+    in the row do not count: each of the two is a mean over the rows that have it.
 
     Args:
         kind: Kind of the task.
-        logits: Predictions, [rows, classes]; [rows, 1] or [rows] for regression.
-        labels: Class numbers [rows], or values [rows] for regression.
+        logits: Predictions, [rows, classes]; [rows, 1] or [rows] for regression; [rows, tokens, 2] for spans.
+        labels: Class numbers [rows], values [rows] for regression, or positions [rows, 2] for spans.
+        mask: 1 for real tokens, [rows, tokens]; only spans look at it.
 
     Returns:
         The mean over the rows, a scalar.
@@ -86,17 +100,25 @@ def label_loss(kind: Kind, logits: Tensor, labels: Tensor) -> Tensor:
     values = _precise(logits)
     if kind == "regression":
         return functional.mse_loss(values.reshape(-1), labels.to(values.dtype).reshape(-1))
+    if kind == "span":
+        places = labels.long().movedim(-1, 0)
+        inside = (places >= 0) & (places < values.shape[1])
+        flat = places.where(inside, -1).flatten()
+        losses = functional.cross_entropy(_over_tokens(values, mask), flat, ignore_index=-1, reduction="none")
+        return (losses.view(inside.shape).sum(1) / inside.sum(1).clamp(min=1)).mean()
     return functional.cross_entropy(values, labels.long())
 
 
-def logits_loss(kind: Kind, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+def logits_loss(kind: Kind, student: Tensor, teacher: Tensor, temperature: float, mask: Tensor | None = None) -> Tensor:
     """τ² KL(softmax(teacher/τ) ‖ softmax(student/τ)), or the mean squared difference for regression.
 
     Args:
         kind: Kind of the task.
-        student: Logits of the student, [rows, classes] (any shape for regression).
+        student: Logits of the student, [rows, classes] (any shape for regression), or [rows, tokens, 2] for spans,
+            whose KL is over tokens, once for the starts and once for the ends, and averaged.
         teacher: Logits of the teacher, of the same shape; no gradient flows into them.
         temperature: τ.
+        mask: 1 for real tokens, [rows, tokens]; only spans look at it.
 
     Returns:
         The mean over the rows, a scalar.
@@ -112,6 +134,8 @@ def logits_loss(kind: Kind, student: Tensor, teacher: Tensor, temperature: float
     values, targets = _precise(student), _precise(teacher.detach())
     if kind == "regression":
         return functional.mse_loss(values, targets.to(values.dtype))
+    if kind == "span":
+        values, targets = (_over_tokens(part, mask) for part in (values, targets.to(values.dtype)))
     log_student = functional.log_softmax(values / temperature, dim=-1)
     log_teacher = functional.log_softmax(targets.to(values.dtype) / temperature, dim=-1)
     return temperature**2 * functional.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)

@@ -31,7 +31,8 @@ from sublm.training.teacher import Teacher
 
 Batches = Callable[[int], Iterable[dict[str, Tensor]]]
 """Gives the batches of an epoch (from 0): always the same for the same epoch. Each has the model's inputs,
-"labels", and "index", the row numbers, [rows]."""
+"labels", and "index", the row numbers, [rows]. If it has a method `starting_at(epoch, batch)`, which gives those from
+one on, a training that is gone on with does not make the earlier ones again."""
 
 
 def train(
@@ -318,7 +319,10 @@ class _Training:
     def _windows(self, epoch: int, *, skip: int) -> Iterator[list[dict[str, Tensor]]]:
         """The batches of every step of an epoch from step `skip` on."""
         accumulation = self.options.accumulation
-        iterator = islice(iter(self.batches(epoch)), skip * accumulation, self.batches_per_epoch)
+        first = skip * accumulation
+        starting_at = getattr(self.batches, "starting_at", None)  # batches that can begin anywhere need no replay
+        rest = starting_at(epoch, first) if starting_at else islice(iter(self.batches(epoch)), first, None)
+        iterator = islice(rest, self.batches_per_epoch - first)
         for step in range(skip, self.steps_in_epoch):
             expected = min(accumulation, self.batches_per_epoch - step * accumulation)
             window = list(islice(iterator, expected))

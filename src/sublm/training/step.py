@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from sublm.errors import TrainingError
+from sublm.outputs import logits_of
 from sublm.spaces.subnet import Subnet
 from sublm.training.distillation import Distillation, Kind, hidden_loss, label_loss, logits_loss, pair_layers
 from sublm.training.distributed import shares
@@ -136,17 +137,18 @@ class Stepper:
                 self.model.train()
         with self.accelerator.autocast():
             outputs = self.model(**inputs, output_hidden_states=wants_hidden, return_dict=True)
-        return _Pass(outputs.logits, outputs.hidden_states if wants_hidden else None)
+        return _Pass(logits_of(outputs), outputs.hidden_states if wants_hidden else None)
 
     def _loss(self, draw: Draw, result: _Pass, source: _Pass | None, labels: Tensor, mask: Tensor | None) -> Tensor:
         if source is None:
-            return label_loss(self.kind, result.logits, labels)
+            return label_loss(self.kind, result.logits, labels, mask)
         weights = self.distillation
         terms: list[Tensor] = []
         if weights.weight_of_labels(self.kind):
-            terms.append(weights.weight_of_labels(self.kind) * label_loss(self.kind, result.logits, labels))
+            terms.append(weights.weight_of_labels(self.kind) * label_loss(self.kind, result.logits, labels, mask))
         if weights.logits:
-            terms.append(weights.logits * logits_loss(self.kind, result.logits, source.logits, weights.temperature))
+            loss = logits_loss(self.kind, result.logits, source.logits, weights.temperature, mask)
+            terms.append(weights.logits * loss)
         if weights.hidden and result.hidden is not None and source.hidden is not None:
             pairs = pair_layers(len(result.hidden) - 1, len(source.hidden) - 1, weights.layers)
             if self.elastic is not None and draw.subnet is not None:  # a dropped layer hands on what it was given

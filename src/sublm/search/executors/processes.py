@@ -102,8 +102,8 @@ def _serve(pipe: Connection, threads: int, initializer: Callable[..., None] | No
     _limit_threads(threads)
     outcome = attempt(initializer, initargs, {}) if initializer is not None else (True, None, "")
     _limit_threads(threads)  # the initializer may have loaded torch
-    pipe.send((outcome[0], None if outcome[0] else outcome[1], outcome[2]))
-    with contextlib.suppress(EOFError, ConnectionError):
+    with contextlib.suppress(EOFError, ConnectionError):  # the driver has gone, and so shall we
+        pipe.send((outcome[0], None if outcome[0] else outcome[1], outcome[2]))
         while (work := _receive_work(pipe)) is not None:
             _send_outcome(pipe, attempt(*work))
 

@@ -9,8 +9,9 @@ from sublm.tasks.kinds.classification import Classification
 from sublm.tasks.kinds.kind import Kind
 from sublm.tasks.kinds.multiple_choice import MultipleChoice
 from sublm.tasks.kinds.regression import Regression
+from sublm.tasks.kinds.span import Span
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression(), MultipleChoice())}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression(), MultipleChoice(), Span())}
 
 
 def kind_of(name: str) -> Kind:
@@ -26,4 +27,4 @@ def kind_of(name: str) -> Kind:
     return KINDS[name]
 
 
-__all__ = ["KINDS", "Classification", "Kind", "MultipleChoice", "Regression", "kind_of"]
+__all__ = ["KINDS", "Classification", "Kind", "MultipleChoice", "Regression", "Span", "kind_of"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,16 +19,32 @@ class Kind(ABC):
     name: ClassVar[str]
     stratified: ClassVar[bool]  # whether splits keep the share of each label
     chooses: ClassVar[bool] = False  # whether a row is several texts, [choices, length], of which one is right
+    labelled: ClassVar[bool] = True  # whether the head's outputs are labels, which a checkpoint may name or order anew
+    windows: ClassVar[bool] = False  # whether a long text becomes several rows instead of being cut
+    max_length: ClassVar[int] = 128  # tokens of a row, if nobody says otherwise
     head: ClassVar[str]  # how transformers names such models: Bert + head
     auto_class: ClassVar[str]
 
     @abstractmethod
-    def read_labels(self, values: Sequence[Any], task: Task, where: str) -> np.ndarray:
-        """Check raw labels and turn them into [N] int64 or float32; ``where`` names the file for messages.
+    def read(
+        self, columns: Mapping[str, Sequence[Any]], task: Task, where: str, notes: list[str], *, training: bool
+    ) -> Examples:
+        """Rows with checked labels from columns whose texts are checked already.
+
+        Args:
+            columns: ``task.texts`` and ``task.label`` are among them.
+            task: The task.
+            where: The file, for messages.
+            notes: What a reader of the scores must know is added here.
+            training: Whether the rows are of the train split.
 
         Raises:
             DataError: A label is missing or unknown.
         """
+
+    def together(self, task: Task) -> tuple[str, ...]:
+        """The text columns that, where they are equal, keep rows in the same split."""
+        return task.texts
 
     @abstractmethod
     def check_train(self, labels: np.ndarray, task: Task, where: str) -> None:
@@ -54,6 +70,25 @@ class Kind(ABC):
     @abstractmethod
     def metrics(self, labels: Sequence[str]) -> tuple[str, ...]:
         """The metrics of own data of this kind, the primary one first."""
+
+
+class LabelPerRow(Kind):
+    """A kind whose rows each have one label in a column of their own."""
+
+    @abstractmethod
+    def read_labels(self, values: Sequence[Any], task: Task, where: str) -> np.ndarray:
+        """Check raw labels and turn them into [N] int64 or float32; ``where`` names the file for messages.
+
+        Raises:
+            DataError: A label is missing or unknown.
+        """
+
+    def read(
+        self, columns: Mapping[str, Sequence[Any]], task: Task, where: str, notes: list[str], *, training: bool
+    ) -> Examples:
+        """Every row, with its label checked."""
+        labels = self.read_labels(columns[task.label], task, where)
+        return Examples({name: list(columns[name]) for name in task.texts}, labels)
 
 
 def is_missing(value: Any) -> bool:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from sublm.errors import DataError
-from sublm.tasks.kinds.kind import Kind, is_missing, missing_label
+from sublm.tasks.kinds.kind import LabelPerRow, is_missing, missing_label
 from sublm.tasks.task import Task
 
 
-class Regression(Kind):
+class Regression(LabelPerRow):
     """A float label per row."""
 
     name = "regression"

@@ -1,0 +1,396 @@
+"""Building a corpus: every part of the text becomes a shard, in any order, by any number of processes."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sublm.errors import DataError, RunError
+from sublm.files import read_json, write_json
+from sublm.lock import FolderLock
+from sublm.machine import usable_cores
+from sublm.pretraining.packing import PACKINGS, Packing
+from sublm.pretraining.pieces import make_pieces, room, tokenise
+from sublm.pretraining.shards import PART, read_counts, write_shard
+from sublm.pretraining.sources import Documents, Source, open_sources
+from sublm.pretraining.vocabulary import Vocabulary, open_portable, portable, vocabulary_of
+from sublm.progress import Progress
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerBase
+
+    from sublm.pretraining.corpus import Corpus
+
+FORMAT = 1
+PLAN, META, SHARDS = "plan.json", "corpus.json", "shards"
+_OWN = {PLAN, META, SHARDS, ".lock"}
+_TEXT_COUNTS = ("documents", "sentences", "empty", "split", "characters")  # of the text, however often it is packed
+_PIECE_COUNTS = ("rows", "tokens", "one_token")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a source, which becomes one shard for every copy."""
+
+    number: int
+    source: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every process needs to make shards.
+
+    Attributes:
+        sources: The texts.
+        tokenizer: As `portable` wrote it.
+        vocabulary: Its special tokens.
+        length: Tokens of a piece, at most.
+        packing: How pieces are filled.
+        duplicates: Copies of every text.
+        seed: Decides where the pieces of further copies begin.
+        folder: Where the shards go.
+    """
+
+    sources: tuple[Source, ...]
+    tokenizer: str
+    vocabulary: Vocabulary
+    length: int
+    packing: Packing
+    duplicates: int
+    seed: int
+    folder: Path
+
+    def path(self, part: Part, copy: int) -> Path:
+        """The file of a shard."""
+        return self.folder / f"{part.number:06d}-{copy}.arrow"
+
+
+def build_corpus(
+    texts: Sequence[str | Path | Dataset],
+    tokenizer: PreTrainedTokenizerBase,
+    out: str | Path,
+    *,
+    length: int = 128,
+    packing: Packing = "sentences",
+    column: str | None = None,
+    documents: Documents | None = None,
+    duplicates: int = 1,
+    seed: int = 0,
+    shard_mib: float = 8.0,
+    workers: int = 1,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Corpus:
+    """Tokenises and packs texts into shards on disk.
+
+    Killed at any moment, the same call goes on with the shards that are missing. What is written depends on the
+    arguments above `workers` alone. Memory depends on the size of a shard and the number of workers alone.
+
+    Args:
+        texts: Files of plain text, JSON lines or parquet, folders of them, names of data sets, loaded data sets.
+        tokenizer: A fast one.
+        out: The folder of the corpus.
+        length: Tokens of a piece, at most, special ones included.
+        packing: "sentences", "stream" or "dense"; see `sublm.pretraining.packing`.
+        column: Where records hold the text.
+        documents: What ends a document: "blank_line" or "row".
+        duplicates: How often every text is packed; in further copies its pieces begin elsewhere.
+        seed: Of these beginnings.
+        shard_mib: Text of a shard, in MiB, about.
+        workers: Processes that tokenise; 0 takes one per core. They import the main script again, so a script that
+            asks for several needs the usual `if __name__ == "__main__":`.
+        overwrite: Replace a corpus of other arguments.
+        progress: Told how many shards are done.
+
+    Returns:
+        The corpus.
+
+    Raises:
+        DataError: If a text cannot be read, or an argument does not fit.
+        RunError: If the folder holds something else, or a corpus of other arguments.
+    """
+    progress = progress or Progress()
+    _check(length, packing, duplicates, seed, shard_mib, workers, tokenizer)
+    vocabulary = vocabulary_of(tokenizer)
+    room(vocabulary, length)
+    sources = open_sources(texts, column=column, documents=documents)
+    folder = Path(out)
+    _check_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FolderLock(folder):
+        with progress.stage("Reading the texts once", total=len(sources), unit="file"):
+            plan = _plan(sources, vocabulary, length, packing, duplicates, seed, shard_mib, progress)
+        _claim(folder, plan, overwrite=overwrite)
+        job = Job(
+            sources=tuple(sources),
+            tokenizer=portable(tokenizer),
+            vocabulary=vocabulary,
+            length=length,
+            packing=packing,
+            duplicates=duplicates,
+            seed=seed,
+            folder=folder / SHARDS,
+        )
+        parts = _parts(sources, round(shard_mib * (1 << 20)))
+        with progress.stage("Tokenising", total=len(parts), unit="shard"):
+            counts = _make_all(job, parts, workers or usable_cores(), progress)
+        meta = {**plan, "counts": _total(counts), "shards": _list(job, parts, counts)}
+        if not meta["counts"]["rows"]:
+            raise DataError(_nothing(meta["counts"]))
+        write_json(folder / META, meta)
+    from sublm.pretraining.corpus import Corpus
+
+    return Corpus.open(folder)
+
+
+def make_shards(job: Job, part: Part, tokenizer: Tokenizer) -> list[dict[str, Any]]:
+    """Makes the shards of a part, one per copy.
+
+    Returns:
+        The counts of each.
+    """
+    source = job.sources[part.source]
+    tokens = tokenise(source.read(part.start, part.stop), tokenizer)
+    found = []
+    for copy in range(job.duplicates):
+        rng = np.random.default_rng([job.seed, copy, part.number]) if copy else None
+        pieces = make_pieces(tokens, job.vocabulary, length=job.length, packing=job.packing, rng=rng)
+        counts = {
+            "rows": len(pieces),
+            "tokens": pieces.tokens,
+            "one_token": pieces.one_token,
+            "split": pieces.split,
+            "documents": len(tokens.ends),
+            "sentences": len(tokens.lengths),
+            "empty": tokens.empty,
+            "characters": tokens.characters,
+        }
+        write_shard(job.path(part, copy), pieces, job.vocabulary.size, counts)
+        found.append(counts)
+    return found
+
+
+# --- what is to be done ----------------------------------------------------------------------------------------------
+
+
+def _plan(
+    sources: Sequence[Source],
+    vocabulary: Vocabulary,
+    length: int,
+    packing: Packing,
+    duplicates: int,
+    seed: int,
+    shard_mib: float,
+    progress: Progress,
+) -> dict[str, Any]:
+    """All that decides the shards, as plain data."""
+    described = []
+    for number, source in enumerate(sources):
+        progress.update(number)
+        kept = {"column": getattr(source, "column", None), "documents": getattr(source, "documents", None)}
+        described.append({"name": source.name, "fingerprint": source.fingerprint(), **kept})
+    progress.update(len(sources))
+    return {
+        "format": FORMAT,
+        "tokenizer": vocabulary.to_dict(),
+        "length": length,
+        "packing": packing,
+        "duplicates": duplicates,
+        "seed": seed,
+        "shard_mib": float(shard_mib),
+        "sources": described,
+    }
+
+
+def _parts(sources: Sequence[Source], size: int) -> list[Part]:
+    ranges = [(number, *part) for number, source in enumerate(sources) for part in source.parts(size)]
+    return [Part(number, *given) for number, given in enumerate(ranges)]
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file; name a folder with out=.")
+    foreign = sorted(path.name for path in folder.iterdir() if path.name not in _OWN) if folder.is_dir() else []
+    foreign = [name for name in foreign if not name.endswith(PART)]
+    if foreign:
+        raise RunError(f"{folder} holds {', '.join(foreign[:3])}, which is no corpus; name an empty folder with out=.")
+
+
+def _claim(folder: Path, plan: dict[str, Any], *, overwrite: bool) -> None:
+    """Makes the folder this plan's: empty of any other's shards, and of what a killed process left half written."""
+    from sublm.files import plain
+
+    wanted, shards = plain(plan), folder / SHARDS
+    if (folder / PLAN).exists():
+        found = read_json(folder / PLAN)
+        differing = [name for name in wanted if found.get(name) != wanted[name]]
+        if differing and not overwrite:
+            raise RunError(
+                f"{folder} holds a corpus made with {_differences(found, wanted, differing)}. Name another folder with "
+                "out=, or replace it with overwrite."
+            )
+        if differing:
+            (folder / META).unlink(missing_ok=True)
+            shutil.rmtree(shards, ignore_errors=True)
+    elif shards.exists():
+        raise RunError(f"{folder} holds shards without {PLAN}; remove them, or name another folder with out=.")
+    write_json(folder / PLAN, plan)
+    shards.mkdir(exist_ok=True)
+    for left in shards.glob(f"*{PART}"):
+        left.unlink(missing_ok=True)
+
+
+def _differences(found: dict[str, Any], wanted: dict[str, Any], names: Sequence[str]) -> str:
+    words = []
+    for name in names:
+        simple = not isinstance(wanted[name], (dict, list)) and name in found
+        words.append(f"{name}={found[name]} (now {wanted[name]})" if simple else f"other {name}")
+    return ", ".join(words)
+
+
+def _check(
+    length: int, packing: str, duplicates: int, seed: int, shard_mib: float, workers: int, tokenizer: Any
+) -> None:
+    if packing not in PACKINGS:
+        raise DataError(f"packing={packing!r} is unknown; choose one of {', '.join(PACKINGS)}.")
+    for name, value, least in (("duplicates", duplicates, 1), ("seed", seed, 0), ("workers", workers, 0)):
+        if value < least:
+            raise DataError(f"{name}={value} must be at least {least}.")
+    if not 0.001 <= shard_mib <= 256:
+        raise DataError(f"shard_mib={shard_mib:g} must be between 0.001 and 256.")
+    longest = getattr(tokenizer, "model_max_length", None)
+    if longest is not None and length > longest:
+        raise DataError(f"length={length} is more than the {longest} tokens that the model reads.")
+
+
+# --- doing it --------------------------------------------------------------------------------------------------------
+
+
+def _make_all(job: Job, parts: Sequence[Part], workers: int, progress: Progress) -> list[list[dict[str, Any]]]:
+    """The counts of all shards, made or found, by part and copy."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    for part in parts:
+        counts = [read_counts(job.path(part, copy)) for copy in range(job.duplicates)]
+        if None not in counts:
+            found[part.number] = [count for count in counts if count is not None]
+    left = [part for part in parts if part.number not in found]
+    tokens = sum(copies[0]["tokens"] for copies in found.values())
+    progress.update(len(found), len(parts))
+    for number, copies in _made(job, left, min(workers, len(left))):
+        found[number] = copies
+        tokens += copies[0]["tokens"]
+        progress.update(len(found), len(parts), tokens=tokens)
+    return [found[part.number] for part in parts]
+
+
+def _made(job: Job, parts: Sequence[Part], workers: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Makes the shards of parts, in any order."""
+    if workers <= 1:
+        tokenizer = open_portable(job.tokenizer)
+        for part in parts:
+            yield part.number, make_shards(job, part, tokenizer)
+        return
+    from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+    from concurrent.futures.process import BrokenProcessPool
+    from multiprocessing import get_context
+
+    # Started afresh rather than forked: a fork would copy torch's and the tokenizer's threads in an unknown state.
+    with _single_threads():
+        executor = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker, initargs=(job,))
+        waiting, queue = set(), iter(parts)
+        try:
+            for part in queue:
+                waiting.add(executor.submit(_work, part))
+                if len(waiting) >= 2 * workers:
+                    break
+            while waiting:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+                    if (following := next(queue, None)) is not None:
+                        waiting.add(executor.submit(_work, following))
+        except BrokenProcessPool:
+            raise RunError(
+                "A process that tokenised was killed, perhaps for want of memory. Run the same again, with fewer "
+                "workers or a smaller shard_mib; the shards that are done stay."
+            ) from None
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+_state: dict[str, Any] = {}  # of a worker process: its job and tokenizer
+
+
+def _start_worker(job: Job) -> None:
+    import os
+    import threading
+    from multiprocessing import parent_process
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told too, and ends its workers in order
+    parent = parent_process()
+
+    def end_with_parent() -> None:
+        if parent is not None:
+            parent.join()
+        os._exit(1)  # a parent that was killed cannot say so; its worker must not write on beside a new one
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    _state.update(job=job, tokenizer=open_portable(job.tokenizer))
+
+
+def _work(part: Part) -> tuple[int, list[dict[str, Any]]]:
+    return part.number, make_shards(_state["job"], part, _state["tokenizer"])
+
+
+@contextmanager
+def _single_threads() -> Iterator[None]:
+    """Processes started inside tokenise with one thread each; the cores are shared by processes already."""
+    import os
+
+    names = ("TOKENIZERS_PARALLELISM", "OMP_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update({"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+# --- what was done ---------------------------------------------------------------------------------------------------
+
+
+def _total(counts: Sequence[Sequence[dict[str, Any]]]) -> dict[str, int]:
+    text = {name: sum(copies[0][name] for copies in counts) for name in _TEXT_COUNTS}
+    pieces = {name: sum(copy[name] for copies in counts for copy in copies) for name in _PIECE_COUNTS}
+    return {**pieces, **text}
+
+
+def _list(job: Job, parts: Sequence[Part], counts: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The shards, all of the first copy before those of the second."""
+    return [
+        {"file": job.path(part, copy).name, "rows": copies[copy]["rows"], "tokens": copies[copy]["tokens"]}
+        for copy in range(job.duplicates)
+        for part, copies in zip(parts, counts, strict=True)
+    ]
+
+
+def _nothing(counts: dict[str, int]) -> str:
+    return (
+        f"The texts gave no piece: {counts['sentences']} sentences with text, {counts['empty']} empty ones, "
+        f"{counts['one_token']} pieces of one token. Check that the files, and text=, are the ones meant."
+    )

@@ -1,0 +1,209 @@
+"""Conditions, their combinations, the table of latencies and what brings a model into a runtime's form."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, BertForMultipleChoice, BertForSequenceClassification
+
+from sublm import cli
+from sublm.costs import Conditions, Job, Latency, grid, latency_table, measure_jobs, measure_latency
+from sublm.costs import table as table_module
+from sublm.errors import LatencyError, MissingPackageError
+from sublm.export import Deployment, export_onnx, save
+
+CONFIG = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "vocab_size": 40,
+    "max_position_embeddings": 32,
+}
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return BertForSequenceClassification(BertConfig(**CONFIG)).eval()
+
+
+@pytest.fixture(scope="module")
+def folder(model, tmp_path_factory):
+    return save(model, tmp_path_factory.mktemp("models") / "tiny")
+
+
+def remembering(asked):
+    def measure(jobs, **options):
+        asked.update(jobs)
+        made = {}
+        for number, (name, job) in enumerate(jobs.items(), 1):
+            fields = job.conditions.to_dict() | {"length": job.conditions.length}
+            made[name] = Latency(number, number, number, 0.0, options["rounds"], **fields)
+        return made
+
+    return measure
+
+
+def test_every_combination_that_exists_is_made_and_the_rest_is_named():
+    found, left_out = grid(["torch", "onnx"], ["fp32", "int8"], [1, 2], [8, 16, 8], [1])
+    pairs = {(c.runtime, c.precision) for c in found}
+    assert pairs == {("torch", "fp32"), ("onnx", "fp32"), ("onnx", "int8")}
+    assert len(found) == len(set(found)) == 3 * 2 * 2
+    assert left_out == ["torch has no int8; it has fp32, bf16."]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((["tensorrt"],), "runtime must be one of torch, onnx, openvino; got 'tensorrt'"),
+        ((["torch"], ["fp4"]), "precision must be one of fp32, bf16, int8; got 'fp4'"),
+        ((["onnx"], ["bf16"]), "Nothing is left to measure: onnx has no bf16"),
+        ((["torch"], ["fp32"], [0]), "threads must be at least 1"),
+        ((["torch"], ["fp32"], [1], [8], [0]), "batch must be at least 1"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(arguments, message):
+    with pytest.raises(LatencyError, match=message):
+        grid(*arguments)
+
+
+def test_conditions_are_plain_both_ways():
+    for length in (5, (3, 9)):
+        conditions = Conditions("openvino", "bf16", 2, length, 4)
+        assert Conditions.from_dict(json.loads(json.dumps(conditions.to_dict()))) == conditions
+
+
+def test_all_jobs_take_turns_each_with_its_own_threads():
+    seen = []
+
+    def run(name):
+        return lambda inputs: seen.append((name, torch.get_num_threads(), tuple(inputs["input_ids"].shape)))
+
+    before = torch.get_num_threads()
+    jobs = {
+        "one": Job(run("one"), Conditions(threads=1, length=4)),
+        "two": Job(run("two"), Conditions(threads=2, length=7, batch=3)),
+    }
+    found = measure_jobs(jobs, rounds=4, warmup=0)
+    assert torch.get_num_threads() == before
+    assert set(seen) == {("one", 1, (1, 4)), ("two", 2, (3, 7))}
+    names = [name for name, _, _ in seen][::2]
+    assert all({names[i], names[i + 1]} == {"one", "two"} for i in range(0, 8, 2))
+    assert (found["two"].threads, found["two"].length, found["two"].batch) == (2, 7, 3)
+
+
+def test_the_minimum_is_taken_per_length(monkeypatch):
+    # pass by pass, in nanoseconds: the short text is disturbed in one round, the long one in the other
+    clock = iter(np.cumsum([0, 9, 0, 5, 0, 2, 0, 9]) * 1_000_000)
+    clocks = {"now": 0}
+
+    def tick():
+        clocks["now"] = int(next(clock))
+        return clocks["now"]
+
+    monkeypatch.setattr("sublm.costs.latency.time.perf_counter_ns", tick)
+    monkeypatch.setattr("sublm.costs.latency.time.process_time_ns", lambda: clocks["now"])
+    found = measure_latency({"a": lambda inputs: None}, length=[3, 8], rounds=2, warmup=0)["a"]
+    assert found.minimum == pytest.approx((2 + 5) / 2)
+    assert found.median == pytest.approx(((9 + 5) / 2 + (2 + 9) / 2) / 2)
+
+
+@pytest.mark.parametrize(("threads", "expected", "share"), [(1, (3 + 4) / 2, 0.75), (2, (6 + 4) / 2, 0.0)])
+def test_passes_that_others_interrupted_do_not_count(threads, expected, share, monkeypatch):
+    """The short text is interrupted in both rounds, the long one in the second; with more threads nobody can tell."""
+    passes = [(6, 3), (4, 4), (9, 5), (5, 3)]
+    walls, works = [0], [0]
+    for wall, work in passes:
+        walls += [walls[-1] + wall, walls[-1] + wall]
+        works += [works[-1] + work, works[-1] + work]
+    wall_clock, work_clock = iter(np.array(walls) * 1_000_000), iter(np.array(works) * 1_000_000)
+    monkeypatch.setattr("sublm.costs.latency.time.perf_counter_ns", lambda: int(next(wall_clock)))
+    monkeypatch.setattr("sublm.costs.latency.time.process_time_ns", lambda: int(next(work_clock)))
+    found = measure_latency({"a": lambda inputs: None}, length=[3, 8], rounds=2, warmup=0, threads=threads)["a"]
+    assert found.minimum == pytest.approx(expected)
+    assert found.interrupted == share
+
+
+def test_the_table_names_the_model_the_conditions_and_the_machine(model, folder):
+    asked = {}
+    found = latency_table(
+        {"here": model, "there": folder}, lengths=[8, 16], batches=[1, 4], rounds=7, measure=remembering(asked)
+    )
+    assert json.loads(json.dumps(found)) == found
+    assert len(found["measurements"]) == len(asked) == 2 * 2 * 2
+    assert {row["model"] for row in found["measurements"]} == {"here", "there"}
+    assert {(row["length"], row["batch"]) for row in found["measurements"]} == {(8, 1), (8, 4), (16, 1), (16, 4)}
+    assert all(row["rounds"] == 7 and {"minimum", "median", "spread"} <= row.keys() for row in found["measurements"])
+    assert found["machine"]["torch"]
+    forms = {id(job.model) for job in asked.values()}
+    assert len(forms) == 2  # one model each, whatever the number of conditions
+
+
+def test_a_runtime_that_is_not_installed_is_named_with_its_extra(model, monkeypatch):
+    monkeypatch.setattr(table_module, "is_installed", lambda runtime: runtime == "torch")
+    with pytest.raises(MissingPackageError, match=r"openvino.*sublm\[openvino\].*leave it out of --runtime"):
+        latency_table({"a": model}, runtimes=["torch", "openvino"])
+
+
+def test_files_beside_a_model_are_used_and_others_written_elsewhere(model, folder, tmp_path):
+    pytest.importorskip("onnxruntime")
+    with_file = save(model, tmp_path / "model")
+    export_onnx(model, with_file / "model.onnx")
+    there = Deployment(with_file, tmp_path / "scratch")
+    assert there.form("onnx", "fp32") == with_file / "model.onnx"
+    assert there.form("openvino", "bf16") == with_file / "model.onnx"
+    quantised = there.form("onnx", "int8")
+    assert quantised.parent == tmp_path / "scratch"
+    assert b"MatMulInteger" in quantised.read_bytes()
+    elsewhere = Deployment(folder, tmp_path / "other")
+    assert elsewhere.form("onnx", "fp32").parent == tmp_path / "other"
+    assert elsewhere.form("onnx", "fp32") == elsewhere.form("onnx", "fp32")
+    assert sorted(path.suffix for path in Path(folder).iterdir()) == [".json", ".safetensors"]
+    assert Deployment(with_file / "model.onnx", tmp_path / "third").form("onnx", "fp32") == with_file / "model.onnx"
+
+
+@pytest.mark.parametrize(("runtime", "precision"), [("onnx", "fp32"), ("onnx", "int8"), ("openvino", "bf16")])
+def test_a_runtime_measures_what_it_is_given(runtime, precision, model, tmp_path):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxruntime" if runtime == "onnx" else "openvino")
+    form = Deployment(model, tmp_path).form(runtime, precision)
+    found = measure_latency({"a": form}, runtime=runtime, precision=precision, length=[4, 9], rounds=3, batch=2)["a"]
+    assert (found.runtime, found.precision, found.batch, found.length) == (runtime, precision, 2, (4, 9))
+    assert found.minimum > 0
+
+
+def test_openvino_gives_what_torch_gives_and_reads_choices(tmp_path):
+    pytest.importorskip("openvino")
+    from contextlib import ExitStack
+
+    from sublm.costs.runtimes import make_ready
+
+    torch.manual_seed(0)
+    choice = BertForMultipleChoice(BertConfig(**CONFIG)).eval()
+    path = export_onnx(choice, tmp_path / "choice.onnx")
+    ready = make_ready("a", path, Conditions("openvino", "fp32", 1, 6, 2), [6], 0, ExitStack(), {})
+    (feed,) = ready.inputs
+    assert feed["input_ids"].shape == (2, 1, 6)
+    (answer,) = ready.run(feed).to_tuple()
+    with torch.no_grad():
+        wanted = choice(**{name: torch.from_numpy(array) for name, array in feed.items()}).logits
+    assert answer == pytest.approx(wanted.numpy(), abs=1e-4)
+    (tmp_path / "broken.onnx").write_bytes(b"no model")
+    with pytest.raises(LatencyError, match="OpenVINO cannot load"):
+        measure_latency({"a": tmp_path / "broken.onnx"}, runtime="openvino")
+
+
+def test_the_command_takes_lists_and_writes_the_table(folder, tmp_path, capsys):
+    out = tmp_path / "table.json"
+    command = f"latency {folder} --length 4 8 --batch 1 2 --precision fp32 bf16 --rounds 3 --quiet --json --out {out}"
+    assert cli.main(command.split()) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads(out.read_text())
+    assert len(printed["measurements"]) == 8
+    assert cli.main(f"latency {folder} --runtime tensorrt --quiet".split()) == 1
+    assert "torch, onnx, openvino" in capsys.readouterr().err
