@@ -58,7 +58,7 @@ def test_the_plan_tells_stages_and_time():
     }
     lines = shown(PlanSummary(plan))
     assert lines[0] == "m on rte (100 train, 15 search rows)"
-    assert "1.36G MACs; the smallest sub-network 10% of them" in lines[1]
+    assert "sub-networks from 136M MACs (10%) to 1.36G" in lines[1]
     assert "teacher 4 epochs 1 min 30 s" in lines
     assert lines[-1].startswith("About 1 min 30 s in all, or 1.0 plain fine-tunings")
 

@@ -19,7 +19,7 @@ from sublm.stages.results import build_front, measure, write_results
 from sublm.stages.search import check_target, fit_predictor, search_subnets
 from sublm.stages.standalone import search_candidates
 from sublm.stages.supernet import prepare_supernet, provisional, train_supernet
-from sublm.stages.teacher import make_teacher
+from sublm.stages.teacher import check_teacher, make_teacher
 from sublm.stages.workspace import Job, open_workspace
 from sublm.training import Team, open_team
 
@@ -122,6 +122,7 @@ def _execute(
     with Run(folder, settings.deciding(), overwrite=overwrite, seed=settings.seed) as run:
         run.remember("settings", settings.lasting())
         work = open_workspace(settings, run, progress, team)
+        check_teacher(work)
         if dry_run:
             return make_plan(work)
 
@@ -158,7 +159,7 @@ def _execute(
         points, original = correct_models(work, teacher, prepared, found, points, baselines, original)
 
         front_data = build_front(work, teacher, prepared, found, points, baselines, original)
-        write_results(work, front_data)
+        write_results(work, front_data, found, points)
         return front_data
 
 

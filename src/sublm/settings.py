@@ -18,6 +18,7 @@ NOT_DECIDING = (
     "models",
     "objectives",
     "onnx",
+    "population",
     "predictor",
     "racing",
     "racing_check",
@@ -59,6 +60,8 @@ class Settings:
         teacher: A model fine-tuned for the task; "none" to do without.
         teacher_epochs: Epochs of fine-tuning the teacher, and of every baseline.
         teacher_learning_rate: Largest learning rate of fine-tuning the teacher.
+        start: What the super-network is made of: the "teacher", or the "model" as it was given, which then learns the
+            task as a super-network only.
         space: The search space, or the path of a space.json.
         step: Neurons are kept in multiples of this.
         min_layers: Fewest layers of a sub-network in the space `small`; None keeps all of them.
@@ -66,9 +69,10 @@ class Settings:
         space_min: MACs of the smallest sub-network that the space `importance` is made from, such as "40%" or "4400M".
         space_max: MACs of the largest.
         space_steps: How many, both ends included.
-        importance: The score that sorts units; "none" leaves them as they are.
+        importance: The score that sorts units, or a folder of saved scores; "none" leaves them as they are.
         movement_epochs: Epochs of fine-tuning in which the importance `movement` is learned.
         movement_learning_rate: Largest learning rate of weights and scores in it.
+        movement_warmup_start: Share of its steps before threshold and penalty begin to grow.
         movement_penalty: Largest weight of what pulls its scores down.
         movement_reduction: From the scores of a unit's weights to its own: "sum", "mean" or "max".
         strategy: Which sub-networks a training step trains.
@@ -91,6 +95,7 @@ class Settings:
         dropout: Of everything that learns from the teacher, whose answers are smooth already.
         precision: Of training and of the search's evaluations.
         sampler: How the search proposes.
+        population: Size of a generation, of a sampler that has them; None takes its own.
         evaluations: Sub-networks to evaluate.
         standalone: Train every sub-network of the search alone, for `epochs`, instead of a super-network.
         hours: Wall-clock time of a standalone search; it ends with this or `evaluations`, whichever comes first.
@@ -130,6 +135,7 @@ class Settings:
     teacher: str | None = None
     teacher_epochs: int = 4
     teacher_learning_rate: float = 1e-4
+    start: str = "teacher"
     space: str = "nested"
     step: int = 32
     min_layers: int | None = None
@@ -140,6 +146,7 @@ class Settings:
     importance: str = "taylor"
     movement_epochs: int = 3
     movement_learning_rate: float = 1e-4
+    movement_warmup_start: float = 0.4
     movement_penalty: float = 0.02
     movement_reduction: str = "max"
     strategy: str = "guided"
@@ -161,6 +168,7 @@ class Settings:
     dropout: float = 0.0
     precision: str = "auto"
     sampler: str = "nsga2"
+    population: int | None = None
     evaluations: int = 40
     standalone: bool = False
     hours: float | None = None
@@ -216,6 +224,19 @@ class Settings:
             raise RunError(f"The space {self.space} is made from an importance: choose one, or another space.")
         if self.train_stages is not None and not self.epochs:
             raise RunError("train_stages trains the super-network, and epochs=0 leaves it untrained: drop one of them.")
+        if self.start == "model" and not self.epochs:
+            raise RunError("start='model' needs a training: give epochs of at least 1, or start from the teacher.")
+        if self.start == "model" and self.strategy == "guided" and self.teacher != "none":
+            raise RunError(
+                "start='model' needs a strategy that trains the largest sub-network, and guided takes it for the "
+                "teacher: choose sandwich, or start from the teacher."
+            )
+        if not 0 <= self.movement_warmup_start < 1:
+            raise RunError(
+                f"movement_warmup_start is a share of the steps, from 0 to below 1; got {self.movement_warmup_start}."
+            )
+        if self.population is not None and self.population < 2:
+            raise RunError(f"population must be at least 2; got {self.population}.")
         if not 0 < self.racing_level < 0.5:
             raise RunError(f"racing_level is a probability above 0 and below 0.5; got {self.racing_level}.")
         if not 0 <= self.racing_margin < 1:
@@ -223,6 +244,7 @@ class Settings:
         if not 0 <= self.min_size < 1:
             raise RunError(f"min_size is a share of the MACs, from 0 to below 1; got {self.min_size}.")
         for name, known in (
+            ("start", ("teacher", "model")),
             ("sampling", ("stratified", "uniform")),
             ("movement_reduction", ("sum", "mean", "max")),
             ("runtime", ("torch", "onnx", "openvino")),

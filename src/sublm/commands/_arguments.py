@@ -152,7 +152,8 @@ def read_arguments(command: Command, arguments: Sequence[str]) -> dict[str, Any]
     layers.append(typed)
     named = [layer["recipe"] for layer in layers if layer.get("recipe") is not None]
     if named:
-        layers.insert(0, _from_recipe(command, named[-1]))
+        tasks = [layer["task"] for layer in layers if layer.get("task") is not None]
+        layers.insert(0, _from_recipe(command, named[-1], tasks[-1] if tasks else None))
     values = {parameter.name: parameter.default for parameter in command.parameters}
     for layer in layers:
         values.update(layer)
@@ -214,12 +215,12 @@ def _from_file(command: Command, path: Path) -> dict[str, Any]:
     return _checked(command, data, f"--config {path}")
 
 
-def _from_recipe(command: Command, name: str) -> dict[str, Any]:
+def _from_recipe(command: Command, name: str, task: str | None) -> dict[str, Any]:
     """The values of a published recipe that this command knows; a recipe speaks of the whole job."""
     from sublm.recipes import load_recipe
 
     known = {parameter.name for parameter in command.parameters}
-    values = {key: value for key, value in load_recipe(name).items() if key in known}
+    values = {key: value for key, value in load_recipe(name, task).items() if key in known}
     return _checked(command, values, f"recipe {name}")
 
 

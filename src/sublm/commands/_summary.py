@@ -69,11 +69,12 @@ class PlanSummary(dict[str, Any]):
         from rich.text import Text
 
         rows = ", ".join(f"{count} {name}" for name, count in self["rows"].items())
+        space = self["space"]
         head = Text(
             f"{self['model']} on {self['task']} ({rows} rows)\n"
-            f"{show_count(self['parameters'])} parameters, {show_count(self['macs'])} MACs; "
-            f"the smallest sub-network {self['smallest_macs'] / self['macs']:.0%} of them; "
-            f"space {self['space']['name']} with {self['space']['size']} settings"
+            f"{show_count(self['parameters'])} parameters; sub-networks from {show_count(self['smallest_macs'])} MACs "
+            f"({self['smallest_macs'] / self['macs']:.0%}) to {show_count(self['macs'])}; space {space['name']} with "
+            f"{'' if space.get('exact', True) else 'about '}{_show_size(space['size'])} sub-networks"
         )
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
         table.add_column("stage")
@@ -178,6 +179,11 @@ def _short_names(paths: Sequence[str]) -> dict[str, str]:
     whole = {name: os.path.abspath(name) for name in paths}
     common = os.path.commonpath([os.path.dirname(name) for name in whole.values()]) if whole else ""
     return {name: os.path.relpath(path, common) for name, path in whole.items()}
+
+
+def _show_size(size: int | str) -> str:
+    """The number of settings of a space: 412, 3.1e+12."""
+    return f"{size:,}" if isinstance(size, int) and size < 10**6 else f"{float(size):.2g}"
 
 
 def show_count(number: float) -> str:

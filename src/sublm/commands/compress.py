@@ -25,6 +25,7 @@ def compress(
     teacher: str | None = None,
     teacher_epochs: int = Settings.teacher_epochs,
     teacher_learning_rate: float = Settings.teacher_learning_rate,
+    start: Literal["teacher", "model"] = "teacher",
     space: str = Settings.space,
     step: int = Settings.step,
     min_layers: int | None = None,
@@ -35,6 +36,7 @@ def compress(
     importance: str = Settings.importance,
     movement_epochs: int = Settings.movement_epochs,
     movement_learning_rate: float = Settings.movement_learning_rate,
+    movement_warmup_start: float = Settings.movement_warmup_start,
     movement_penalty: float = Settings.movement_penalty,
     movement_reduction: Literal["sum", "mean", "max"] = "max",
     strategy: str = Settings.strategy,
@@ -56,6 +58,7 @@ def compress(
     dropout: float = Settings.dropout,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
     sampler: str = Settings.sampler,
+    population: int | None = None,
     evaluations: int = Settings.evaluations,
     standalone: bool = False,
     hours: float | None = None,
@@ -99,7 +102,8 @@ def compress(
         target: What the chosen model must meet, such as 'latency<=8ms', 'speedup>=4x', 'macs<=25%', 'parameters<=10M',
             'memory<=60MB'. Several must all be met.
         out: The run directory; runs/TASK if not given.
-        recipe: Start from the settings of a published system: plm-nas, plm-nas-standalone. What is typed wins.
+        recipe: Start from the settings of a published system: plm-nas, plm-nas-standalone, eftnas-s1,
+            eftnas-s2. What is typed wins.
         data: A folder that holds the named task, instead of the hub.
         text: The column, or the two columns, that hold the text; found if not given.
         label: The column that holds the label; found if not given.
@@ -112,6 +116,8 @@ def compress(
             given.
         teacher_epochs: Epochs of fine-tuning the teacher, and of every baseline.
         teacher_learning_rate: Largest learning rate of fine-tuning the teacher.
+        start: What the super-network is made of: the teacher, or MODEL as it was given, which then learns the task as a
+            super-network only.
         space: The search space: nested (one family, each member holding all smaller ones), importance (the widths that
             occur in a few nested sub-networks), small, medium, layer, large, uniform, homogeneous,
             homogeneous-kd, or a space.json.
@@ -123,9 +129,10 @@ def compress(
         space_max: Of the largest one.
         space_steps: Sub-networks that it is made from, both ends included.
         importance: The score by which heads, neurons and layers are sorted: taylor, taylor_gate, fisher,
-            magnitude, movement or none.
+            magnitude, movement or none; or a folder of saved scores, such as another run's.
         movement_epochs: Epochs of fine-tuning in which the importance movement is learned.
         movement_learning_rate: Largest learning rate of weights and scores in it.
+        movement_warmup_start: Share of its steps before threshold and penalty begin to grow.
         movement_penalty: Largest weight of what pulls its scores down.
         movement_reduction: From the scores of a unit's weights to its own.
         strategy: Which sub-networks a training step trains: guided, one_shot, sandwich, random, random_linear, kd or
@@ -150,6 +157,7 @@ def compress(
         precision: Of training and of evaluation in the search; auto takes bf16 where the machine gains from it.
         sampler: How the search proposes: autotinybert, ehvi, exhaustive, grid, local_search, lsbo, moasha, morea,
             nsga2, pareto_ea, random, rsbo or tpe.
+        population: Size of a generation, of a sampler that has them; its own if not given.
         evaluations: Sub-networks to evaluate.
         standalone: Train every sub-network of the search alone, for EPOCHS, instead of a super-network. Takes far
             longer; moasha stops the poor ones early.
@@ -189,7 +197,7 @@ def compress(
     Examples:
         sublm compress ./my-classifier --task sst2 --target 'latency<=8ms'
         sublm compress MODEL --task reviews.csv --label stars --target 'macs<=25%'
-        sublm compress MODEL --task mrpc --recipe plm-nas --dry-run
+        sublm compress MODEL --task mrpc --recipe eftnas-s1 --dry-run
     """
     settings = dict(locals())
     from sublm.commands._summary import FrontSummary, PlanSummary

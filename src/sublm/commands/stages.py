@@ -57,6 +57,7 @@ def importance(
     importance: str | None = None,
     movement_epochs: int | None = None,
     movement_learning_rate: float | None = None,
+    movement_warmup_start: float | None = None,
     movement_penalty: float | None = None,
     movement_reduction: Literal["sum", "mean", "max"] | None = None,
     overwrite: bool = False,
@@ -69,9 +70,10 @@ def importance(
 
     Args:
         run: The run directory.
-        importance: The score: taylor, taylor_gate, fisher, magnitude, movement or none.
+        importance: The score: taylor, taylor_gate, fisher, magnitude, movement or none; or a folder of saved scores.
         movement_epochs: Epochs of fine-tuning in which the importance movement is learned.
         movement_learning_rate: Largest learning rate of weights and scores in it.
+        movement_warmup_start: Share of its steps before threshold and penalty begin to grow.
         movement_penalty: Largest weight of what pulls its scores down.
         movement_reduction: From the scores of a unit's weights to its own.
         overwrite: Change the settings of the run.
@@ -212,6 +214,7 @@ def search(
     *,
     target: list[str] | None = None,
     sampler: str | None = None,
+    population: int | None = None,
     evaluations: int | None = None,
     standalone: bool | None = None,
     hours: float | None = None,
@@ -240,6 +243,7 @@ def search(
         target: What the chosen model must meet, such as 'latency<=8ms', 'speedup>=4x', 'macs<=25%', 'memory<=60MB'.
         sampler: How the search proposes: autotinybert, ehvi, exhaustive, grid, local_search, lsbo, moasha, morea,
             nsga2, pareto_ea, random, rsbo or tpe.
+        population: Size of a generation, of a sampler that has them.
         evaluations: Sub-networks to evaluate.
         standalone: Train every sub-network alone, with the run's training settings.
         hours: Wall-clock time of a standalone search; it ends with this or EVALUATIONS, whichever comes first.

@@ -1,4 +1,7 @@
-"""Published systems as settings: a YAML file each, whose names are those of `sublm compress`."""
+"""Published systems as settings: a YAML file each, whose names are those of `sublm compress`.
+
+A recipe may have a section `tasks`: for a task by name, and for any `other`, values that override those above it.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,12 @@ def recipe_names() -> list[str]:
     return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
 
 
-def load_recipe(name: str) -> dict[str, Any]:
+def load_recipe(name: str, task: str | None = None) -> dict[str, Any]:
     """Reads a recipe's settings.
 
     Args:
         name: One of `recipe_names()`.
+        task: The task; None, and a task the recipe does not name, get its values for other tasks.
 
     Raises:
         UsageError: If there is no such recipe.
@@ -32,4 +36,6 @@ def load_recipe(name: str) -> dict[str, Any]:
             f"There is no recipe {name!r}; there are {', '.join(recipe_names())}. For settings in a file of your own, "
             "give --config FILE."
         )
-    return yaml.safe_load(resources.files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
+    values = yaml.safe_load(resources.files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
+    tasks = values.pop("tasks", {})
+    return {**values, **tasks.get(task, tasks.get("other", {}))}

@@ -42,7 +42,8 @@ def make_baselines(work: Workspace, teacher: TeacherResult, sorted_teacher: Prep
     Args:
         work: The run.
         teacher: Cut and learned from.
-        sorted_teacher: The teacher as an untrained super-network, sorted by importance.
+        sorted_teacher: The untrained super-network, sorted by importance: the teacher, unless the run starts from the
+            model.
 
     Returns:
         Entries of `front.json`; the models to measure are under "model".
@@ -73,6 +74,7 @@ def _train(
     path = f"baselines/{short}"
     inputs = {
         "subnet": subnet.to_dict(),
+        "start": s.start,
         "epochs": s.teacher_epochs,
         "learning_rate": s.learning_rate,
         "distillation": [s.temperature, s.hidden, s.label_weight, s.logits_weight, s.freeze_embeddings, s.dropout],
@@ -126,7 +128,8 @@ def _int8(work: Workspace, teacher: TeacherResult, prepared: Prepared) -> dict[s
                 return predict_onnx(path, evaluation_batches(encoded, pad_token_id=work.pad))
 
             stage.result["scores"] = work.judge(answer, "validation", keep="original-int8")
-    costs, largest = cost_model(prepared.supernet), prepared.supernet.largest
+    costs = teacher.costs
+    largest = Subnet.full(costs.shape)
     return {
         "name": "original int8",
         "kind": "original int8",

@@ -83,7 +83,12 @@ def make_plan(work: Workspace) -> dict[str, Any]:
         "model": s.model,
         "task": work.data.task.name,
         "rows": {name: len(encoded) for name, encoded in work.encoded.items() if name != "full_train"},
-        "space": {"name": space.name, "size": space.size if space.size < 10**15 else f"{space.size:.3e}"},
+        "space": {
+            "name": space.name,
+            "size": space.size if space.size < 10**15 else f"{space.size:.3e}",
+            # Before units are scored, the widths of the layers are a guess.
+            "exact": prepared.importance is not None or space.name not in ("nested", "importance"),
+        },
         "parameters": costs.parameters(supernet.largest),
         "macs": whole,
         "smallest_macs": costs.macs(space.smallest),

@@ -7,11 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from sublm import __version__
-from sublm.costs import Conditions, Job, Latency, cost_model, measure_jobs
+from sublm.costs import Conditions, Job, Latency, measure_jobs
 from sublm.export import Deployment, ModelCard, known_of, write_card
+from sublm.files import write_text
 from sublm.report import write_report
 from sublm.run import write_json
 from sublm.search import Constraint, Finalists
+from sublm.spaces import Subnet
+from sublm.spaces.subnet import count
 from sublm.stages.models import Point
 from sublm.stages.search import Found, costs_of, latency_options
 from sublm.stages.supernet import Prepared
@@ -168,7 +171,7 @@ def build_front(
     s, data = work.settings, work.data
     scores = work.run.result("teacher") if work.run.knows("teacher") else {}
     validation = scores.get("validation") or work.scores(teacher.model, "validation")
-    costs, largest = cost_model(prepared.supernet), prepared.supernet.largest
+    costs, largest = teacher.costs, Subnet.full(teacher.costs.shape)
     chosen, why = decide(work, points, found.constraints, scores.get("search", {}).get(work.metric))
     options = latency_options(work)
     on_front = {evaluation.number for evaluation in found.front}
@@ -250,10 +253,27 @@ def build_front(
     }
 
 
-def write_results(work: Workspace, front: dict[str, Any]) -> None:
-    """Writes `front.json`, a card per model, and the report."""
+def front_csv(found: Found, points: list[Point], metric: str) -> str:
+    """The front as CSV, by rising cost: score on the search split, costs, widths, and the model written, if one was."""
+    models = {point.subnet.key: point for point in points}
+    names = ["score", *(found.front[0].costs if found.front else ()), "heads", "neurons", "hidden"]
+    lines = [",".join(["number", *names, "model", f"validation_{metric}"])]
+    for e in reversed(found.front):
+        costs = [f"{value:.10g}" for value in e.costs.values()]
+        widths = [" ".join(str(count(units)) for units in kept) for kept in (e.subnet.heads, e.subnet.neurons)]
+        point = models.get(e.subnet.key)
+        written = [point.name, f"{point.after[metric]:.6g}"] if point else ["", ""]
+        lines.append(
+            ",".join([str(e.number), f"{e.score:.6g}", *costs, *widths, str(count(e.subnet.hidden)), *written])
+        )
+    return "\n".join(lines) + "\n"
+
+
+def write_results(work: Workspace, front: dict[str, Any], found: Found, points: list[Point]) -> None:
+    """Writes `front.json` and `front.csv`, a card per model, and the report."""
     with work.progress.stage("Writing the report"):
         write_json(work.run.folder / "front.json", front)
+        write_text(work.run.folder / "front.csv", front_csv(found, points, work.metric))
         known = known_of(work.settings.model) | {"parent_fingerprint": work.model_fingerprint}
         for point in front["points"]:
             write_card(ModelCard.from_front(front, point["name"], **known), work.run.folder / point["folder"])

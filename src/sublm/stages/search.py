@@ -6,13 +6,14 @@ import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sublm.costs import LatencyPredictor, cost_model, fit_latency, memory, representative_lengths
-from sublm.errors import LatencyError
+from sublm.errors import LatencyError, RunError
 from sublm.evaluation import Parts, SubnetEvaluator, compare_precisions, is_raceable
 from sublm.export import Deployment
 from sublm.run import Stage, file_fingerprint, fingerprint, read_json, write_json
@@ -27,7 +28,8 @@ from sublm.search import (
     search,
 )
 from sublm.search.racing import Racing, in_words, review, summarise
-from sublm.search.samplers import check_sampler
+from sublm.search.samplers import Sampler, check_sampler
+from sublm.settings import Settings
 from sublm.spaces import StratifiedSampler, Subnet
 from sublm.stages.evaluator import Evaluator, weights_fingerprint
 from sublm.stages.supernet import Prepared, family
@@ -157,9 +159,26 @@ def fit_predictor(work: Workspace, prepared: Prepared) -> LatencyPredictor | Non
     return predictor
 
 
+def make_sampler(settings: Settings) -> Sampler:
+    """The sampler of the settings.
+
+    Raises:
+        RunError: If it has no generations, and a size of them was given.
+    """
+    kind: Any = SAMPLERS[settings.sampler]
+    if settings.population is None:
+        return kind()
+    if "population" not in signature(kind).parameters:
+        having = [name for name, other in SAMPLERS.items() if "population" in signature(other).parameters]
+        raise RunError(
+            f"The sampler {settings.sampler} has no generations: leave population out; {', '.join(having)} have them."
+        )
+    return kind(population=settings.population)
+
+
 def check_target(work: Workspace, prepared: Prepared, predictor: LatencyPredictor | None) -> tuple[Constraint, ...]:
     """Reads the targets and makes sure that something in the space meets them, and that the sampler can search it."""
-    check_sampler(SAMPLERS[work.settings.sampler](), prepared.space)
+    check_sampler(make_sampler(work.settings), prepared.space)
     costs = costs_of(work, prepared, predictor)
     whole = {name: cost(prepared.supernet.largest) for name, cost in costs.items()}
     constraints = parse_targets(work.settings.target, whole)
@@ -175,6 +194,7 @@ def search_subnets(
     racing = Racing(s.racing_level, s.racing_margin) if s.racing and is_raceable(work.data.task) else None
     inputs = {
         "sampler": s.sampler,
+        "population": s.population,
         "objectives": s.objectives,
         "constraints": [str(constraint) for constraint in constraints],
         "seed": s.seed,
@@ -204,7 +224,7 @@ def search_subnets(
             costs,
             objectives=s.objectives,
             constraints=constraints,
-            sampler=s.sampler,
+            sampler=make_sampler(s),
             evaluations=s.evaluations,
             seed=s.seed,
             seeds=seeds,

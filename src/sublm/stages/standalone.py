@@ -18,7 +18,7 @@ from sublm.search import Constraint, Evaluation, Study
 from sublm.search.executors import open_executor
 from sublm.search.standalone import Learned, StandaloneResult, search_standalone
 from sublm.spaces import Subnet
-from sublm.stages.search import Found, costs_of
+from sublm.stages.search import Found, costs_of, make_sampler
 from sublm.stages.supernet import Prepared, training_inputs
 from sublm.stages.teacher import TeacherResult
 from sublm.stages.workspace import Workspace, plural
@@ -118,6 +118,7 @@ def search_candidates(
     s = work.settings
     inputs = training_inputs(work, teacher) | {
         "sampler": s.sampler,
+        "population": s.population,
         "objectives": s.objectives,
         "constraints": [str(constraint) for constraint in constraints],
         "evaluation_precision": work.precision,
@@ -181,7 +182,7 @@ def _search(
         costs,
         objectives=s.objectives,
         constraints=constraints,
-        sampler=s.sampler,
+        sampler=make_sampler(s),
         seed=s.seed,
         folder=folder,
     )

@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from sublm.costs import cost_model
 from sublm.errors import RunError
 from sublm.files import write_text
-from sublm.importance import Importance, Movement, MovementOptions, compute_importance
+from sublm.importance import IMPORTANCE, Importance, Movement, MovementOptions, compute_importance
 from sublm.outputs import logits_of
-from sublm.run import read_json
+from sublm.run import file_fingerprint, read_json
 from sublm.settings import Settings
 from sublm.spaces import SPACES, SearchSpace, StratifiedSampler, from_importance, nested
 from sublm.stages.spaces import read_targets
@@ -56,7 +56,10 @@ def score_units(work: Workspace, teacher: TeacherResult, supernet: SuperNet) -> 
         return None
     if method == "movement":
         return learn_movement(work)
-    inputs = {"method": method, "batches": IMPORTANCE_BATCHES, "batch_size": work.settings.batch_size}
+    if method not in IMPORTANCE:
+        return _take_importance(work)
+    inputs: dict[str, Any] = {"method": method, "batches": IMPORTANCE_BATCHES, "batch_size": work.settings.batch_size}
+    inputs["start"] = work.settings.start
     outputs = ["importance.safetensors", "importance.json"]
     stage = work.stage("importance", inputs | {"seed": work.settings.seed}, outputs=outputs)
     if not stage.done:
@@ -69,6 +72,18 @@ def score_units(work: Workspace, teacher: TeacherResult, supernet: SuperNet) -> 
     return Importance.load(work.run.folder)
 
 
+def _take_importance(work: Workspace) -> Importance:
+    """Copies saved scores into the run."""
+    folder = Path(work.settings.importance)
+    given = Importance.load(folder)
+    inputs = {name: file_fingerprint(folder / name) for name in ("importance.json", "importance.safetensors")}
+    stage = work.stage("importance", inputs, outputs=[*inputs])
+    if not stage.done:
+        with work.doing(stage, f"Taking the scores of {folder}"):
+            given.save(work.run.folder)
+    return given
+
+
 def _span_loss(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """The loss of a batch with start and end positions as labels."""
     inputs = {name: values for name, values in batch.items() if name != "labels"}
@@ -79,7 +94,7 @@ def learn_movement(work: Workspace) -> Importance:
     """Fine-tunes the model as it was given, with movement scores; only the scores are kept.
 
     It starts from the given model rather than from the teacher, whose weights have arrived and move no more. The
-    learning rate falls over twice the epochs, as published, and the phase ends with its warm-up.
+    learning rate falls linearly over twice the epochs, as published, and the phase ends with its warm-up.
     """
     s = work.settings
     inputs = {
@@ -88,8 +103,9 @@ def learn_movement(work: Workspace) -> Importance:
         "epochs": s.movement_epochs,
         "learning_rate": s.movement_learning_rate,
         "penalty": s.movement_penalty,
+        "warmup_start": s.movement_warmup_start,
         "reduction": s.movement_reduction,
-        "optimizer": [s.warmup, s.schedule, s.clip, s.precision, s.batch_size],
+        "optimizer": [s.warmup, s.clip, s.precision, s.batch_size],
         "data": work.data.fingerprint,
         "seed": s.seed,
     }
@@ -99,12 +115,12 @@ def learn_movement(work: Workspace) -> Importance:
             stage, f"Learning movement scores ({plural(s.movement_epochs, 'epoch')} of fine-tuning)"
         ) as checkpoints:
             model, _ = build_model(s.model, work.data.task, seed=s.seed)
-            moving = Movement(model, find_layout(model), MovementOptions(penalty=s.movement_penalty))
+            moving = Movement(model, find_layout(model), MovementOptions(s.movement_penalty, s.movement_warmup_start))
             options = work.options(s.movement_epochs, s.movement_learning_rate)
             result = work.train(
                 moving,
                 fixed(teach="labels"),
-                replace(options, weight_decay=0.0, horizon=2.0 * s.movement_epochs),
+                replace(options, schedule="linear", weight_decay=0.0, horizon=2.0 * s.movement_epochs),
                 checkpoints,
                 student=False,
                 hooks=moving,
@@ -124,6 +140,7 @@ def make_space(
         space = SearchSpace.from_dict(read_json(path))
         if space.shape != supernet.shape:
             raise RunError(f"{path} belongs to a model of shape {space.shape}; this one has {supernet.shape}.")
+        space.largest.check(supernet.shape)  # a file edited by hand may ask for more than there is
     elif s.space in ("nested", "importance"):
         costs = cost_model(supernet)
         if importance is None:  # before the scores are known: any order of the units gives the same range of costs
@@ -161,8 +178,12 @@ def make_space(
 
 
 def prepare_supernet(work: Workspace, teacher: TeacherResult) -> Prepared:
-    """Makes the teacher's copy elastic, sorts its units and defines the space."""
-    supernet = SuperNet(copy.deepcopy(teacher.model))
+    """Makes a copy of the teacher, or the model as it was given, elastic, sorts its units and defines the space."""
+    s = work.settings
+    if s.start == "model" and teacher.teaches:
+        supernet = SuperNet(build_model(s.model, work.data.task, seed=s.seed)[0])
+    else:
+        supernet = SuperNet(copy.deepcopy(teacher.model))
     importance = score_units(work, teacher, supernet)
     if importance is not None:
         importance = supernet.reorder(importance)
@@ -173,13 +194,17 @@ def provisional(work: Workspace) -> Prepared:
     """The super-network of the model as it was given, with a space of the final range: for plans and early checks."""
     model, _ = build_model(work.settings.model, work.data.task, seed=work.settings.seed)
     supernet = SuperNet(model)
-    return Prepared(supernet, None, make_space(work, supernet, None, write=False))
+    importance = None
+    if work.settings.importance not in (*IMPORTANCE, "none"):  # saved scores: here they are found not to fit
+        importance = supernet.reorder(Importance.load(Path(work.settings.importance)))
+    return Prepared(supernet, importance, make_space(work, supernet, importance, write=False))
 
 
 def training_inputs(work: Workspace, teacher: TeacherResult) -> dict[str, Any]:
     """The settings that decide what a training of sub-networks, together or each alone, comes to."""
     s = work.settings
     return {
+        "start": s.start,
         "epochs": s.epochs,
         "learning_rate": s.learning_rate,
         "temperature": s.temperature,

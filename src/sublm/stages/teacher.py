@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sublm.costs.closed_form import CostModel
 from sublm.errors import DataError
 from sublm.export import load, save
 from sublm.stages.workspace import Workspace, fingerprint_model, plural
@@ -18,7 +19,7 @@ class TeacherResult:
     """What the stage gives.
 
     Attributes:
-        model: The model the super-network is made of.
+        model: What everything smaller learns from; the super-network is made of it, unless it starts from the model.
         teaches: Whether it was trained for the task; an untrained one is not learned from.
         seconds: Time of its fine-tuning; 0 if it came fine-tuned.
     """
@@ -27,12 +28,36 @@ class TeacherResult:
     teaches: bool
     seconds: float
 
+    @property
+    def costs(self) -> CostModel:
+        """What the teacher costs; its shape may be another than the super-network's."""
+        return CostModel(find_layout(self.model))
+
+
+def check_teacher(work: Workspace) -> None:
+    """Refuses a given teacher that cannot teach, before any work.
+
+    Raises:
+        DataError: If it was not trained for the task, reads other tokens, or has other hidden states than are wanted.
+    """
+    s = work.settings
+    if s.teacher in (None, "none"):
+        return
+    model, _ = build_model(s.model, work.data.task, seed=s.seed)
+    given = _given_teacher(work, model)
+    if s.start == "model" and s.hidden and find_layout(given).shape.hidden != find_layout(model).shape.hidden:
+        raise DataError(
+            f"hidden={s.hidden} compares hidden states, and the teacher {s.teacher!r} has others than {s.model!r}: "
+            "leave it at 0, or start from the teacher."
+        )
+
 
 def make_teacher(work: Workspace) -> TeacherResult:
     """Gives the fine-tuned model that is made smaller, and that everything smaller learns from.
 
-    That is the given teacher if it has the model's shape; else the model, if its head is trained for the task; else the
-    model fine-tuned here: on the labels, or distilled from a given teacher of another shape.
+    That is the given teacher if it has the model's shape, or if nothing is made of it (`start`); else the model, if its
+    head is trained for the task; else the model fine-tuned here: on the labels, or distilled from a given teacher of
+    another shape.
 
     Raises:
         DataError: If the given teacher was not trained for the task, or reads other tokens.
@@ -42,7 +67,7 @@ def make_teacher(work: Workspace) -> TeacherResult:
     if s.teacher == "none":
         return TeacherResult(model, False, 0.0)
     given = _given_teacher(work, model) if s.teacher is not None else None
-    if given is not None and _same_shape(given, model):
+    if given is not None and (s.start == "model" or _same_shape(given, model)):
         model, trained, given = given, True, None
     fine_tunes = not trained or given is not None
     inputs: dict[str, Any] = {"model": work.model_fingerprint, "fine_tunes": fine_tunes}

@@ -343,8 +343,10 @@ def check_choices(settings: Settings) -> None:
         ("strategy", [*STRATEGIES]),
     ):
         value = getattr(settings, name)
-        if value not in known and not (name == "space" and value.endswith(".json")):
-            more = ", or give a space.json" if name == "space" else ""
+        if (name == "space" and value.endswith(".json")) or (name == "importance" and Path(value).is_dir()):
+            continue
+        if value not in known:
+            more = {"space": ", or give a space.json", "importance": ", or give a folder of scores"}.get(name, "")
             raise RunError(f"{name}={value!r} is not known; choose one of {', '.join(sorted(known))}{more}.")
     parse_targets(settings.target, {"macs": 1.0, "parameters": 1.0, "latency": 1.0, "memory": 1.0})
     if settings.predictor is not None and not Path(settings.predictor).is_file():
