@@ -190,6 +190,8 @@ def run_stage(
     if not (folder / "run.json").exists():
         raise RunError(f"{folder} holds no run; start one with `sublm compress`.")
     settings = Settings.from_dict(read_json(folder / "run.json")["settings"])
+    if stage == "recover" and not settings.recover_epochs:
+        changes = {"recover_epochs": 1} | (changes or {})
     changed = settings.changed(**(changes or {}))
     until = None if stage == "recover" else stage
     return execute(changed, folder, make_progress(quiet=quiet), overwrite=overwrite, until=until)

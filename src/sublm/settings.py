@@ -179,7 +179,7 @@ class Settings:
     racing_check: int = 0
     models: int = 10
     sizes: tuple[float, ...] = ()
-    recover_epochs: int = 1
+    recover_epochs: int = 0
     refit: bool = False
     baselines: tuple[str, ...] = ()
     baseline_sizes: tuple[float, ...] = (0.5, 0.25, 0.1)

@@ -312,7 +312,7 @@ def recover(
 
     Args:
         run: The run directory.
-        recover_epochs: Epochs for each model.
+        recover_epochs: Epochs for each model; those of the run if not given, at least 1.
         learning_rate: Largest learning rate.
         batch_size: Texts per step.
         overwrite: Change the settings of the run.
