@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sublm.costs import LatencyPredictor, cost_model, fit_latency, memory, representative_lengths
+from sublm.costs import CostModel, LatencyPredictor, cost_model, fit_latency, memory, representative_lengths
 from sublm.errors import LatencyError, RunError
 from sublm.evaluation import Parts, SubnetEvaluator, compare_precisions, is_raceable
 from sublm.export import Deployment
@@ -109,15 +109,20 @@ def costs_of(
 ) -> dict[str, Callable[[Subnet], float]]:
     """Every cost by name."""
     model = cost_model(prepared.supernet)
-    longest, precision = int(work.encoded["validation"].lengths.max()), work.settings.runtime_precision
     costs: dict[str, Callable[[Subnet], float]] = {
         "macs": model.macs,
         "parameters": model.parameters,
-        "memory": lambda subnet: memory(prepared.supernet, subnet, length=longest, precision=precision),
+        "memory": lambda subnet: memory_of(work, model, subnet),
     }
     if predictor is not None:
         costs["latency"] = predictor
     return costs
+
+
+def memory_of(work: Workspace, model: CostModel, subnet: Subnet) -> float:
+    """Bytes of a sub-network that reads the longest validation text in the precision that is deployed."""
+    longest, precision = int(work.encoded["validation"].lengths.max()), work.settings.runtime_precision
+    return memory(model, subnet, length=longest, precision=precision)
 
 
 def fit_predictor(work: Workspace, prepared: Prepared) -> LatencyPredictor | None:
