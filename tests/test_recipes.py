@@ -8,6 +8,7 @@ import yaml
 from sublm import cli
 from sublm.architectures import Shape
 from sublm.costs import shape_costs
+from sublm.errors import TargetError
 from sublm.recipes import load_recipe
 from sublm.settings import Settings
 from sublm.spaces import Subnet
@@ -68,3 +69,8 @@ def test_the_task_of_a_configuration_file_counts_unless_another_is_typed(tmp_pat
     assert yaml.safe_load(capsys.readouterr().out)["epochs"] == 16
     assert cli.main(["compress", "m", "--config", str(file), "--task", "mrpc", "--print-config"]) == 0
     assert yaml.safe_load(capsys.readouterr().out)["epochs"] == 20
+
+
+def test_a_range_above_the_whole_model_is_refused_with_the_way_out():
+    with pytest.raises(TargetError, match="4,400,000,000 MACs, and the whole model has 1,000,000.*25%"):
+        read_targets("4400M", "100%", 5, 1e6)

@@ -9,7 +9,7 @@ from typing import Any
 from sublm.architectures import Shape
 from sublm.costs import shape_costs
 from sublm.costs.closed_form import CostModel
-from sublm.errors import RunError, SubnetError, UsageError
+from sublm.errors import RunError, SubnetError, TargetError, UsageError
 from sublm.files import write_text
 from sublm.importance import Importance
 from sublm.search import parse_targets
@@ -30,6 +30,11 @@ def read_targets(least: str, most: str, steps: int, whole: float) -> list[float]
         TargetError: If one cannot be read, or the range is empty.
     """
     ends = parse_targets([f"macs<={least}", f"macs<={most}"], {"macs": whole})
+    if ends[0].limit >= whole:
+        raise TargetError(
+            f"The smallest sub-network of the space is to have {ends[0].limit:,.0f} MACs, and the whole model has "
+            f"{whole:,.0f}. Give the range as shares of the model's, such as 25% to 100% (space_min, space_max)."
+        )
     return even_targets(ends[0].limit, ends[1].limit, steps)
 
 
