@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sublm.costs.closed_form import cost_model
+from sublm.costs.closed_form import CostModel, cost_model
 from sublm.errors import SubLMError
 from sublm.spaces.subnet import Subnet, count
 
@@ -16,7 +16,9 @@ BYTES: Mapping[str, tuple[int, int]] = {"fp32": (4, 4), "bf16": (2, 2), "int8": 
 """Precision -> bytes of a weight and of an activation; in dynamic int8, activations are stored in fp32."""
 
 
-def memory(supernet: SuperNet, subnet: Subnet, *, length: int = 128, batch: int = 1, precision: str = "fp32") -> float:
+def memory(
+    supernet: SuperNet | CostModel, subnet: Subnet, *, length: int = 128, batch: int = 1, precision: str = "fp32"
+) -> float:
     """Bytes of the parameters, embeddings included, and of the activations of one forward pass at its peak.
 
     Not counted is what a process needs before it loads any model: Python, torch and their libraries.
@@ -26,7 +28,7 @@ def memory(supernet: SuperNet, subnet: Subnet, *, length: int = 128, batch: int 
     after the activation. Attention scores are not counted: fused kernels never hold them whole. The weights are exact.
 
     Args:
-        supernet: The super-network.
+        supernet: The super-network, or its cost model.
         subnet: A sub-network that fits it.
         length: Tokens of a text.
         batch: Texts of one forward pass.
@@ -41,9 +43,8 @@ def memory(supernet: SuperNet, subnet: Subnet, *, length: int = 128, batch: int 
     if precision not in BYTES:
         raise SubLMError(f"precision must be one of {', '.join(BYTES)}; got {precision!r}.")
     weight, activation = BYTES[precision]
-    return float(
-        weight * cost_model(supernet).parameters(subnet) + activation * batch * length * _held_per_token(subnet)
-    )
+    model = supernet if isinstance(supernet, CostModel) else cost_model(supernet)
+    return float(weight * model.parameters(subnet) + activation * batch * length * _held_per_token(subnet))
 
 
 def _held_per_token(subnet: Subnet) -> int:

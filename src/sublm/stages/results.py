@@ -16,7 +16,7 @@ from sublm.search import Constraint, Finalists
 from sublm.spaces import Subnet
 from sublm.spaces.subnet import count
 from sublm.stages.models import Point
-from sublm.stages.search import Found, costs_of, latency_options
+from sublm.stages.search import Found, latency_options, memory_of
 from sublm.stages.supernet import Prepared
 from sublm.stages.teacher import TeacherResult
 from sublm.stages.workspace import Workspace, plural
@@ -195,7 +195,7 @@ def build_front(
             "parameters": costs.parameters(largest),
             "parameters_without_embeddings": costs.parameters(largest, embeddings=False),
             "macs": costs.macs(largest),
-            "memory": costs_of(work, prepared, None)["memory"](largest),
+            "memory": memory_of(work, costs)(largest),
             "latency_ms": original_latency,
             "train_seconds": teacher.seconds,
             "subnet": largest.to_dict(),

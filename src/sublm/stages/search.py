@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sublm.costs import LatencyPredictor, cost_model, fit_latency, memory, representative_lengths
+from sublm.costs.closed_form import CostModel
 from sublm.errors import LatencyError, RunError
 from sublm.evaluation import Parts, SubnetEvaluator, compare_precisions, is_raceable
 from sublm.export import Deployment
@@ -104,16 +105,21 @@ def latency_options(work: Workspace) -> dict[str, Any]:
     }
 
 
+def memory_of(work: Workspace, model: CostModel) -> Callable[[Subnet], float]:
+    """The memory of sub-networks on the longest text, in the precision they will run in."""
+    longest, precision = int(work.encoded["validation"].lengths.max()), work.settings.runtime_precision
+    return lambda subnet: memory(model, subnet, length=longest, precision=precision)
+
+
 def costs_of(
     work: Workspace, prepared: Prepared, predictor: LatencyPredictor | None
 ) -> dict[str, Callable[[Subnet], float]]:
     """Every cost by name."""
     model = cost_model(prepared.supernet)
-    longest, precision = int(work.encoded["validation"].lengths.max()), work.settings.runtime_precision
     costs: dict[str, Callable[[Subnet], float]] = {
         "macs": model.macs,
         "parameters": model.parameters,
-        "memory": lambda subnet: memory(prepared.supernet, subnet, length=longest, precision=precision),
+        "memory": memory_of(work, model),
     }
     if predictor is not None:
         costs["latency"] = predictor
