@@ -89,6 +89,16 @@ def test_a_teacher_of_another_shape_teaches_without_being_copied(eftnas, large_t
     assert not (tmp_path / "other" / "teacher").exists()
 
 
+def test_hidden_states_are_compared_channel_by_channel(settings, tmp_path):
+    """Sorting the hidden channels would compare each with another of the teacher's."""
+    sublm.compress(**settings | {"evaluations": 2, "models": 1, "epochs": 1}, out=tmp_path / "run", hidden=1.0)
+    whole, found = (
+        load_file(tmp_path / "run" / folder / "model.safetensors")["bert.embeddings.word_embeddings.weight"]
+        for folder in ("teacher", "supernet")
+    )
+    assert torch.equal(found, whole)  # frozen, so they show the order
+
+
 def test_saved_scores_are_taken_and_sort_as_they_did(eftnas, tmp_path):
     sublm.compress(**eftnas, out=tmp_path / "first", only_importance=True)
     given = eftnas | {"importance": str(tmp_path / "first")}

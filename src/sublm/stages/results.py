@@ -195,7 +195,7 @@ def build_front(
             "parameters": costs.parameters(largest),
             "parameters_without_embeddings": costs.parameters(largest, embeddings=False),
             "macs": costs.macs(largest),
-            "memory": memory_of(work, costs, largest),
+            "memory": memory_of(work, costs)(largest),
             "latency_ms": original_latency,
             "train_seconds": teacher.seconds,
             "subnet": largest.to_dict(),

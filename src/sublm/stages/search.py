@@ -104,6 +104,12 @@ def latency_options(work: Workspace) -> dict[str, Any]:
     }
 
 
+def memory_of(work: Workspace, model: CostModel) -> Callable[[Subnet], float]:
+    """The memory of sub-networks on the longest text, in the precision they will run in."""
+    longest, precision = int(work.encoded["validation"].lengths.max()), work.settings.runtime_precision
+    return lambda subnet: memory(model, subnet, length=longest, precision=precision)
+
+
 def costs_of(
     work: Workspace, prepared: Prepared, predictor: LatencyPredictor | None
 ) -> dict[str, Callable[[Subnet], float]]:
@@ -112,17 +118,11 @@ def costs_of(
     costs: dict[str, Callable[[Subnet], float]] = {
         "macs": model.macs,
         "parameters": model.parameters,
-        "memory": lambda subnet: memory_of(work, model, subnet),
+        "memory": memory_of(work, model),
     }
     if predictor is not None:
         costs["latency"] = predictor
     return costs
-
-
-def memory_of(work: Workspace, model: CostModel, subnet: Subnet) -> float:
-    """Bytes of a sub-network that reads the longest validation text in the precision that is deployed."""
-    longest, precision = int(work.encoded["validation"].lengths.max()), work.settings.runtime_precision
-    return memory(model, subnet, length=longest, precision=precision)
 
 
 def fit_predictor(work: Workspace, prepared: Prepared) -> LatencyPredictor | None:

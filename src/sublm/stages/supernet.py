@@ -186,6 +186,8 @@ def prepare_supernet(work: Workspace, teacher: TeacherResult) -> Prepared:
         supernet = SuperNet(copy.deepcopy(teacher.model))
     importance = score_units(work, teacher, supernet)
     if importance is not None:
+        if s.hidden:  # channels stay as they are: the hidden states are compared with the teacher's, one by one
+            importance = replace(importance, hidden=torch.zeros_like(importance.hidden))
         importance = supernet.reorder(importance)
     return Prepared(supernet, importance, make_space(work, supernet, importance))
 
