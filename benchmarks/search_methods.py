@@ -386,7 +386,8 @@ def _method(
     for count in milestones:
         rows = []
         for t, curve in curves:
-            if len(curve) >= count or (t["complete"] and "error" not in t):  # a small space ends before
+            ended = t["complete"] and "error" not in t and t["asked"] >= count  # a small space ends before
+            if len(curve) >= count or ended:
                 last = min(count, len(curve)) - 1
                 spent = t["trace"][last]
                 rows.append((curve[last], spent[4] / macs, (spent[5] + spent[6]) / seconds, spent[6]))
