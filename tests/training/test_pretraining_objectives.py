@@ -11,6 +11,7 @@ from transformers import ElectraConfig, ElectraForPreTraining
 
 from sublm.errors import TrainingError
 from sublm.spaces.subnet import Subnet, count
+from sublm.stages.pretrain.models import heads_of
 from sublm.supernet import SuperNet
 from sublm.training.objectives import (
     HiddenProjection,
@@ -190,6 +191,8 @@ def test_what_is_captured_is_the_last_attention_that_runs_and_the_forward_stays(
             assert not seen.parts
             continue
         assert seen.heads == count(subnet.heads[layers[-1]])
+        if subnet == supernet.largest:
+            assert heads_of(supernet.model) == supernet.shape.heads
         if not table_of(model).scores_positions:
             blocked = (batch["attention_mask"] == 0)[:, None, None, :]
             shown = [weights for weights in plain.attentions if weights is not None][-1]

@@ -193,12 +193,15 @@ def check_pair(terms: Terms, teacher: Any, *, vocabulary: int, heads: int, narro
 
 
 def heads_of(model: Any) -> int:
-    """Attention heads of a model's last attention."""
+    """Attention heads of the last attention of a model, of a super-network's whole model where that is active."""
     table = table_of(model)
     last = last_attention(model, table)
     if last is None:
         raise TrainingError(f"No layer of this {type(model).__name__} attends.")
-    return int(last.get_submodule(table.layer.self_attention).num_attention_heads)  # type: ignore[arg-type]
+    rows, _ = table.layer.attention.leaves[table.layer.query]
+    makes: Any = last.get_submodule(table.layer.query)
+    size: int = getattr(last.get_submodule(table.layer.self_attention), table.layer.head_size)
+    return int(makes.out_features) // len(rows.parts) // size
 
 
 def make_projection(folder: str | Path | None, hidden: int, width: int, *, seed: int) -> HiddenProjection:
