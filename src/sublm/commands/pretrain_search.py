@@ -22,7 +22,7 @@ def pretrain_search(
     top: int = 3,
     further_steps: int = 0,
     runtime: Literal["torch", "onnx", "openvino"] = "torch",
-    runtime_precision: Literal["fp32", "bf16", "int8"] = "fp32",
+    runtime_precision: Literal["fp32", "bf16", "fp16", "int8", "int8-static"] = "fp32",
     threads: int = 1,
     length: int = 0,
     seed: int = 0,

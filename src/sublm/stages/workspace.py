@@ -358,6 +358,7 @@ def check_choices(settings: Settings) -> None:
     from sublm.importance import IMPORTANCE
     from sublm.search import SAMPLERS, check_cluster, check_storage, parse_targets
     from sublm.spaces import SPACES
+    from sublm.stages.exports import check_exports
     from sublm.training import STRATEGIES
 
     for name, known in (
@@ -376,6 +377,7 @@ def check_choices(settings: Settings) -> None:
     if settings.predictor is not None and not Path(settings.predictor).is_file():
         raise RunError(f"predictor: there is no file {settings.predictor!r}; give the latency.json of a run.")
     Conditions(settings.runtime, settings.runtime_precision)  # refuses pairs that there are none of
+    check_exports(settings)
     # A cluster or a database that cannot be reached is noticed now, not after the training.
     if settings.ray is not None:
         check_cluster(settings.ray)

@@ -48,7 +48,7 @@ class SearchSettings:
         top: How many are written.
         further_steps: Steps that each of these is trained further, without warm-up; 0 leaves them as they are.
         runtime: What runs them: "torch", "onnx" or "openvino".
-        runtime_precision: "fp32", "bf16" or "int8".
+        runtime_precision: One that the runtime has.
         threads: Threads of one forward pass.
         length: Tokens of a text whose costs are counted; 0 takes the mean of the pieces of the pre-training.
         seed: Of the search and of the measurements.
