@@ -88,7 +88,7 @@ def _reader(base: type, path: Path, batches: Sequence[Mapping[str, Tensor]]) -> 
         arrays = {name: batch[name].numpy() for name in axes}
         return {name: array.reshape(-1, *array.shape[1 + array.ndim - axes[name] :]) for name, array in arrays.items()}
 
-    class Reader(base):  # type: ignore[misc]
+    class Reader(base):
         def __init__(self) -> None:
             self.waiting = iter(range(len(batches)))
 

@@ -45,7 +45,7 @@ METRIC_IDS = {
 DATASETS = {name: (published.hub, published.config) for name, published in PUBLISHED.items()}
 """Tasks whose data is on the Hub -> its name there and the configuration."""
 
-RUNTIMES = {"torch": "PyTorch", "onnx": "ONNX Runtime"}
+RUNTIMES = {"torch": "PyTorch", "onnx": "ONNX Runtime", "openvino": "OpenVINO"}
 """Runtimes as people write them."""
 
 _NAS = "neural-architecture-search"
@@ -83,6 +83,7 @@ class ModelCard:
         language: Language codes.
         parent_fingerprint: SHA-256 of the parent's files.
         onnx: Whether model.onnx lies beside the weights.
+        exports: The files of other runtimes beside them: title, file, bytes, score and latency_ms of each.
         hyperparameters: Of a model that was only fine-tuned: what with.
         tried: How many points of hyper-parameters these were chosen from.
     """
@@ -113,6 +114,7 @@ class ModelCard:
     language: tuple[str, ...] = ()
     parent_fingerprint: str | None = None
     onnx: bool = False
+    exports: tuple[Mapping[str, Any], ...] = ()
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     tried: int = 0
 
@@ -159,6 +161,7 @@ class ModelCard:
             "machine": machine,
             "seed": front.get("seed"),
             "onnx": bool(point.get("onnx")),
+            "exports": tuple(point.get("exports") or ()),
         }
         return cls(**{**fields, **more})
 
@@ -229,6 +232,8 @@ def render_card(card: ModelCard) -> str:
         _hyperparameters(card) if card.hyperparameters else _costs(card),
         "## Use",
         _use(card),
+        "## Files for other runtimes" if card.exports else "",
+        _exports(card) if card.exports else "",
         "## What was kept" if card.subnet else "",
         _kept(card.subnet) if card.subnet else "",
         "## How it was made",
@@ -391,6 +396,25 @@ model = sublm.load("path/to/this/folder")
         if card.kind == "embedding":
             text += " It pools inside: its output `sentence_embedding` is ready to be compared."
     return text
+
+
+def _exports(card: ModelCard) -> str:
+    rows = []
+    for entry in card.exports:
+        score, latency = entry.get("score"), (entry.get("latency_ms") or {}).get("minimum")
+        rows.append(
+            [
+                _code(Path(entry["file"]).name),
+                str(entry["title"]),
+                "" if score is None else _score(score),
+                "" if latency is None else f"{latency:.2f}",
+                f"{entry['bytes'] / 1e6:.1f}",
+            ]
+        )
+    text = f"Each was asked the same texts as the model itself, and timed on the same machine ({card.split} split)."
+    if any(entry["name"].startswith("openvino") for entry in card.exports):
+        text += " OpenVINO’s weights lie in the .bin file beside each .xml."
+    return f"{text}\n\n{_table(['file', 'for', card.metric, 'latency (ms)', 'MB'], rows)}"
 
 
 def _kept(subnet: Subnet) -> str:

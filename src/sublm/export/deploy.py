@@ -99,13 +99,14 @@ class Deployment:
 
 
 def write_forms(
-    folder: str | Path, forms: Sequence[Form], *, tokenizer: Any = None, calibration: Batches | None = None
+    model: Any, folder: str | Path, forms: Sequence[Form], *, tokenizer: Any = None, calibration: Batches | None = None
 ) -> dict[str, Path]:
-    """Writes forms of a model into its folder; what a form is made from stays only if it was asked for.
+    """Writes forms of a model; what a form is made from stays only if it was asked for.
 
     Args:
-        folder: The model's folder.
-        forms: See `check_forms`; those whose file is there are kept.
+        model: The model.
+        folder: Where to, such as the model's folder. Files of these forms that are there are replaced.
+        forms: See `check_forms`.
         tokenizer: See `Deployment`.
         calibration: See `Deployment`; needed for static int8.
 
@@ -118,14 +119,14 @@ def write_forms(
     """
     target, written = Path(folder), {}
     if calibration is None and any(form.precision == "int8-static" for form in forms):
-        raise ExportError("Static int8 measures ranges on texts of the task: give some (--texts), or leave it out.")
-    with tempfile.TemporaryDirectory(prefix=".exports-", dir=target.parent) as scratch:
-        deployment = Deployment(target, scratch, tokenizer=tokenizer, calibration=calibration)
+        raise ExportError("Static int8 measures ranges on texts of the task: give some with calibration=.")
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".exports-", dir=target) as scratch:
+        deployment = Deployment(model, scratch, tokenizer=tokenizer, calibration=calibration)
+        made = {form.name: deployment.file(form) for form in forms}
         for form in forms:
-            made = deployment.file(form)
-            if made.parent != target:
-                for suffix in (".bin", ".xml") if made.suffix == ".xml" else (made.suffix,):
-                    made.with_suffix(suffix).replace((target / form.file).with_suffix(suffix))
+            for suffix in (".bin", ".xml") if form.runtime == "openvino" else (".onnx",):
+                made[form.name].with_suffix(suffix).replace((target / form.file).with_suffix(suffix))
             written[form.name] = target / form.file
     return written
 

@@ -102,15 +102,17 @@ def check_onnx(
     path: str | Path,
     *,
     batches: Sequence[tuple[int, int]] = ((1, 1), (1, 7), (3, 16), (2, 61)),
+    texts: Sequence[Mapping[str, Tensor]] | None = None,
     tolerance: float = 1e-4,
     seed: int = 0,
 ) -> float:
-    """Compares an exported file with the model it was written from, on random texts with padding.
+    """Compares an exported file with the model it was written from, on random texts with padding, or on given ones.
 
     Args:
         model: The model in torch.
         path: The ONNX file, or OpenVINO's .xml file.
         batches: Pairs (texts, tokens) to compare on; tokens beyond what the model can read are cut.
+        texts: Batches of inputs to compare on instead.
         tolerance: Largest absolute difference of any output that is accepted; where outputs are larger than one, in
             units of the largest, because float32 has no finer ones.
         seed: Of the random texts.
@@ -125,8 +127,10 @@ def check_onnx(
     session = open_session(path, "Checking ONNX")
     names, outputs = tuple(session.inputs), list(session.outputs)
     plain, worst = _copy(model), 0.0
-    for texts, tokens in batches:
-        example = _batch(plain, names, (texts, 3, min(tokens, longest_text(plain))), seed=seed)
+    shapes = [(rows, 3, min(tokens, longest_text(plain))) for rows, tokens in batches]
+    for example in texts or [_batch(plain, names, shape, seed=seed) for shape in shapes]:
+        rows, tokens = example["input_ids"].shape[0], example["input_ids"].shape[-1]
+        example = {name: example[name] for name in names}
         expected = _Positional(plain, names, example).outputs()
         if missing := set(outputs) - set(expected):
             raise ExportError(f"{path} gives {sorted(missing)}, the model {sorted(expected)}: another model's file?")
@@ -136,13 +140,13 @@ def check_onnx(
             if array.shape != tuple(reference.shape):
                 raise ExportError(
                     f"{path}: {name} has shape {array.shape}, torch gives {tuple(reference.shape)} "
-                    f"on {texts} texts of {tokens} tokens."
+                    f"on {rows} texts of {tokens} tokens."
                 )
             difference = (torch.from_numpy(array) - reference).abs().max().item()
             accepted = tolerance * max(1.0, reference.abs().max().item())
             if not difference <= accepted:  # so that NaN fails as well
                 raise ExportError(
-                    f"{path}: {name} differs from torch by {difference:.2g} on {texts} texts of {tokens} tokens; "
+                    f"{path}: {name} differs from torch by {difference:.2g} on {rows} texts of {tokens} tokens; "
                     f"at most {accepted:.2g} is accepted. Export the model again, or pass tolerance=."
                 )
             worst = max(worst, difference)

@@ -14,6 +14,7 @@ import torch
 from sublm.costs.conditions import MODULES, is_installed
 from sublm.errors import MissingPackageError
 from sublm.export import Form, check_forms, form_of, load, predict_onnx, write_forms
+from sublm.export.exporting import size_of
 from sublm.settings import Settings
 from sublm.stages.workspace import Workspace
 from sublm.tasks import Encoded, evaluation_batches, predict
@@ -69,12 +70,13 @@ def export_model(work: Workspace, name: str, folder: Path) -> tuple[list[dict[st
         return [], None
     relative = folder.relative_to(work.run.folder)
     files = [str(relative / form.file) for form in forms]
-    inputs = {"forms": [form.name for form in forms], "runtime": s.runtime, "precision": s.runtime_precision}
+    names = [form.name for form in forms]
+    inputs: dict[str, Any] = {"forms": names, "runtime": s.runtime, "precision": s.runtime_precision}
     if any(form.precision == "int8-static" for form in forms):
         inputs |= {"calibration": [CALIBRATION_ROWS, s.seed]}
     stage = work.run.stage(f"export {name}", inputs, after=[f"model {name}"], outputs=files)
     if not stage.done:
-        title = f"Exporting {name} ({', '.join(form.name for form in forms) or s.runtime_precision})"
+        title = f"Exporting {name} ({', '.join(names) or s.runtime_precision})"
         with work.doing(stage, title):
             stage.result |= _export(work, folder, forms, exact)
     entries = [
@@ -93,14 +95,14 @@ def export_model(work: Workspace, name: str, folder: Path) -> tuple[list[dict[st
 
 def _export(work: Workspace, folder: Path, forms: tuple[Form, ...], exact: bool) -> dict[str, Any]:
     s, model = work.settings, load(folder)
-    written = write_forms(folder, forms, tokenizer=work.tokenizer, calibration=calibration_texts(work))
+    written = write_forms(model, folder, forms, tokenizer=work.tokenizer, calibration=calibration_texts(work))
     said = predict(model, work.encoded["validation"])
     found: dict[str, Any] = {"forms": {}}
     for form in forms:
         path = written[form.name]
         answer = _remember(partial(_ask, work, path, form.precision))
         found["forms"][form.name] = {
-            "bytes": sum(file.stat().st_size for file in {path, path.with_suffix(".bin")} if file.exists()),
+            "bytes": size_of(path),
             "scores": work.judge(answer, "validation"),
             "difference": differences(answer(work.encoded["validation"]), said),
         }
