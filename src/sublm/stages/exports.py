@@ -129,7 +129,8 @@ def calibration_texts(work: Workspace) -> list[dict[str, Any]]:
 def differences(found: np.ndarray, expected: np.ndarray) -> dict[str, float]:
     """The largest and the mean absolute difference of two files' outputs, where both are finite."""
     width = min(found.shape[1], expected.shape[1])  # spans and tags are padded to the longest row of a batch
-    both = np.abs(found[:, :width].astype(np.float64) - expected[:, :width])
+    with np.errstate(invalid="ignore"):  # where neither has a token, both are -inf
+        both = np.abs(found[:, :width].astype(np.float64) - expected[:, :width])
     finite = both[np.isfinite(both)]
     if not finite.size:
         return {"largest": math.nan, "mean": math.nan}
