@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import sublm
 from sublm import cli
@@ -19,7 +20,15 @@ from sublm.progress import Progress
 from sublm.search import pairwise_accuracy
 from sublm.spaces import SearchSpace, Subnet, obeys_rule
 from sublm.spaces.homogeneous import read_shape
-from sublm.stages.pretrain import measure_fidelity, pretrain, pretrain_search, reopen, search
+from sublm.stages.pretrain import (
+    Validation,
+    measure_fidelity,
+    pretrain,
+    pretrain_search,
+    reopen,
+    search,
+    validation_losses,
+)
 from sublm.stages.pretrain.costs import Deployed
 from sublm.supernet import SuperNet
 from tests.pretraining import samples
@@ -75,6 +84,28 @@ def test_asked_for_more_models_nothing_is_evaluated_again(found, trained, monkey
     assert [model["shape"] for model in more["models"][:2]] == [model["shape"] for model in found["models"]]
     with pytest.raises(RunError, match="overwrite"):
         pretrain_search(trained, "macs<=40%", evaluations=8)
+
+
+@pytest.mark.parametrize("answers", [0, 1.5, 100])
+def test_a_teacher_is_asked_once_and_the_losses_are_the_same_to_the_bit(trained, answers) -> None:
+    """Whether its answers fit into memory, some of them do, or none."""
+    run = reopen(trained, Progress())
+    teacher, batches = run.before.teacher, [*run.text.validation, *run.text.validation]
+    supernet = run.supernet
+    subnets = [supernet.largest, read_shape("2-16-20-4-16", supernet.shape)]
+    wanted = [validation_losses(supernet, [subnet], run.objective, batches, teacher=teacher) for subnet in 2 * subnets]
+    asked = []
+    with torch.inference_mode():
+        memory = round(answers * run.objective.answer(teacher, batches[0]).bytes)
+    validation = Validation(run.objective, batches, teacher=teacher, memory=memory)
+    handle = teacher.register_forward_hook(lambda *_: asked.append(1))
+    try:
+        found = [validation.losses(supernet, [subnet]) for subnet in 2 * subnets]
+    finally:
+        handle.remove()
+    assert found == wanted
+    kept = min(len(batches), int(answers))
+    assert len(asked) == 4 * (len(batches) - kept) + kept
 
 
 def test_fast_tests_one_shape_per_depth_that_obeys_the_rule(trained, tmp_path, capsys) -> None:
