@@ -38,7 +38,7 @@ from pretraining import pack, processor_minutes
 from torch import nn
 
 from sublm.costs import cost_model
-from sublm.files import read_json, write_json
+from sublm.files import fingerprint, read_json, write_json
 from sublm.importance import compute_importance
 from sublm.machine import describe_machine
 from sublm.pretraining import Corpus, CorpusSteps, Masking, PieceBatches
@@ -282,7 +282,7 @@ def main() -> None:
     parser.add_argument("--subnets", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--length", type=int, default=64)
-    parser.add_argument("--learning-rate", type=float, default=3e-4)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--relation-heads", type=int, default=12)
     parser.add_argument("--validation-rows", type=int, default=128)
     parser.add_argument("--architectures", type=int, default=8, help="in the band")
@@ -297,11 +297,12 @@ def main() -> None:
     torch.set_num_threads(a.threads)
     settings = {key: value for key, value in vars(a).items() if key not in ("data", "work", "model", "write")}
     settings["model"] = fingerprint_model(a.model)
-    work = a.work / f"{a.steps}-{a.seed}"
+    deciding = {key: value for key, value in settings.items() if key not in ("variants", "threads")}
+    work = a.work / f"{a.steps}-{a.seed}-{fingerprint(deciding)[:8]}"
     work.mkdir(parents=True, exist_ok=True)
     found = {"settings": settings, "machine": describe_machine(), **Ablation(a, work).carry_out()}
     if a.write:
-        write_json(RESULTS / f"{work.name}.json", found)
+        write_json(RESULTS / f"{a.steps}-{a.seed}.json", found)
     json.dump(found, sys.stdout, indent=1)
 
 
