@@ -226,10 +226,11 @@ class FinetuneSummary(dict[str, Any]):
             cells += [f"{shrink['per_step']:.2%}" + (" erases" if shrink["erases"] else ""), _state(setting)]
             table.add_row(*cells, style="bold" if not number else "" if setting["state"] == "ended" else "dim")
         metric, point = self["metric"], best["hyperparameters"]
+        score = best["validation"].get(metric)
         same = [f"{name.replace('_', ' ')} {value:g}" for name, value in point.items()]
         said = [
             f"{self['task']['name']}, {metric}: mean ± deviation over seeds; chosen on the search split",
-            f"The best run has {best['validation'].get(metric) or float('nan'):.4f} on the validation split: "
+            f"The best run has {float('nan') if score is None else score:.4f} on the validation split: "
             f"{', '.join(same)}",
         ]
         if len(settings) > self.ROWS:
