@@ -13,17 +13,21 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-class FrontSummary(dict[str, Any]):
-    """The content of a front.json, shown as a table with the paths that matter.
+class RunSummary(dict[str, Any]):
+    """What a run found, still the plain data of its file, shown with the paths that matter.
 
     Args:
-        front: The content.
+        found: The content of the file.
         folder: The run directory.
     """
 
-    def __init__(self, front: Mapping[str, Any], folder: Path):
-        super().__init__(front)
+    def __init__(self, found: Mapping[str, Any], folder: Path):
+        super().__init__(found)
         self._folder = folder
+
+
+class FrontSummary(RunSummary):
+    """The content of a front.json, shown as a table."""
 
     def __rich__(self) -> RenderableType:
         """The table, what was chosen and why, and where things lie."""

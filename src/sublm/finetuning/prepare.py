@@ -58,7 +58,7 @@ def prepare(s: FinetuneSettings, progress: Progress) -> Prepared:
         )
         for note in examples.notes:
             progress.message(note)
-        TaskObjective(examples.task.kind)  # type: ignore[arg-type]  # refuses kinds that have no labels
+        TaskObjective(examples.task.kind)  # refuses kinds that have no labels
         grid = s.points(examples.task.name)
         model, trained = start_model(s.model, examples.task, seed=grid[0].seed)
         tokenizer = load_tokenizer(s.model)
