@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -168,6 +169,8 @@ def test_words_whose_tag_changed():
     assert found["examples"][0]["model"] == "in B-LOC, Turin O"
     assert found["examples"][1]["right"] == [True, False]
     assert compare_answers(task, examples, rows, before, before)["examples"] == []
+    parts = dataclasses.replace(task, labels=("noun", "verb", "name", "place"))  # without an outside, a tag is a type
+    assert compare_answers(parts, examples, rows, before, after)["labels"] == list(parts.labels)
 
 
 def test_queries_whose_first_passage_changed():

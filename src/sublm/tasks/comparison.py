@@ -27,6 +27,8 @@ LONGEST = 300
 """Characters of a text that are shown."""
 MOST_LABELS = 12
 """With more classes than that, the commonest changes are listed instead of all pairs."""
+NO_TAG = "no tag"
+"""What is said of a word that no row reads, where tags have no outside."""
 POINTS = 300
 """Pairs of numbers that are kept for a picture, at most."""
 
@@ -152,14 +154,16 @@ def compare_similarities(rows: Rows, limit: int) -> dict[str, Any]:
 def compare_tags(rows: Rows, limit: int) -> dict[str, Any]:
     """Tags: word by word, counted by type; shown are the sentences with most words whose tag changed."""
     assert rows.encoded.words is not None, "rows of tagged words know their sentences"
-    names = [*map(str, rows.task.labels), OUTSIDE]  # -1, a word that no row reads, is the last
+    marked_up = has_entities(rows.task.labels)
+    names = [*map(str, rows.task.labels), OUTSIDE if marked_up else NO_TAG]  # -1, a word that no row reads, is the last
     labels, words = rows.encoded.labels, rows.encoded.words
     truth, before = read_tags(rows.original, labels, words)
     after = read_tags(rows.model, labels, words)[1]
     sentences = np.unique(words.sentence)
     flat = [np.concatenate(tags) for tags in (truth, before, after)]
     found = _answers(flat[1] != flat[2], flat[1] == flat[0], flat[2] == flat[0]) | {"unit": "words"}
-    types = [_type_of(name) if has_entities(rows.task.labels) else name for name in names]
+    said_of_all = all((tags >= 0).all() for tags in flat)
+    types = [_type_of(name) if marked_up else name for name in (names[:-1] if said_of_all else names)]
     known = list(dict.fromkeys(types))
     of_tag = np.array([known.index(kind) for kind in types])
     found |= _confusion(known, of_tag[flat[1]], of_tag[flat[2]])
