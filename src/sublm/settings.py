@@ -91,6 +91,7 @@ class Settings:
         space_min: MACs of the smallest sub-network that the space `importance` is made from, such as "40%" or "4400M".
         space_max: MACs of the largest.
         space_steps: How many, both ends included.
+        stock: In the space `uniform`, look at stock models alone: the hidden size follows the heads.
         importance: The score that sorts units, or a folder of saved scores; "none" leaves them as they are.
         movement_epochs: Epochs of fine-tuning in which the importance `movement` is learned.
         movement_learning_rate: Largest learning rate of weights and scores in it.
@@ -172,6 +173,7 @@ class Settings:
     space_min: str = "25%"
     space_max: str = "100%"
     space_steps: int = 5
+    stock: bool = True
     importance: str = "taylor"
     movement_epochs: int = 3
     movement_learning_rate: float = 1e-4

@@ -11,6 +11,7 @@ from torch import nn
 from sublm.architectures import Axis, Shape
 from sublm.errors import SubnetError
 from sublm.importance.scores import Importance
+from sublm.spaces.stock import Stock
 from sublm.spaces.subnet import Subnet, Units, count
 from sublm.supernet.extract import extract
 from sublm.supernet.layers import ELASTIC, skippable
@@ -85,6 +86,18 @@ class SuperNet:
         self._plans: dict[Subnet, Plan] = {}
         self.active = self.largest
         self._apply(self.largest)
+
+    @property
+    def stock(self) -> Stock:
+        """The sub-networks that a stock configuration of the family can express."""
+        table = self.layout.architecture
+        return Stock(
+            self.shape,
+            all_heads=table.shared_head_bias,
+            first_layer=table.first_norm is not None,
+            a_layer=table.needs_a_layer,
+            not_hidden=self.model.config.embedding_size if self.layout.projected else None,
+        )
 
     def activate(self, subnet: Subnet) -> None:
         """Makes the model compute as a sub-network; costs well under a millisecond.
