@@ -14,7 +14,7 @@ from sublm.settings import Settings
 from sublm.stages.baselines import make_baselines
 from sublm.stages.masks import search_masks
 from sublm.stages.models import extract_models, make_models
-from sublm.stages.plan import make_plan
+from sublm.stages.plan import make_plan, tell_time
 from sublm.stages.promise import correct_models, measure_finalists
 from sublm.stages.results import build_front, measure, write_results
 from sublm.stages.search import check_target, fit_predictor, search_subnets
@@ -130,6 +130,8 @@ def _execute(
         early = provisional(work)
         predictor = fit_predictor(work, early)
         check_target(work, early, predictor)  # refused before the long work
+        if until is None:
+            tell_time(work, early)
         teacher = make_teacher(work)
         if until == "teacher":
             return run.result("teacher")

@@ -268,21 +268,24 @@ class Workspace:
                 module.p = p
 
     @contextmanager
-    def doing(self, stage: Stage, title: str) -> Iterator[Path]:
+    def doing(self, stage: Stage, title: str, *, unit: str = "step") -> Iterator[Path]:
         """See `doing`."""
-        with doing(self.run, self.progress, stage, title) as folder:
+        with doing(self.run, self.progress, stage, title, unit=unit) as folder:
             yield folder
 
 
 @contextmanager
-def doing(run: Run, progress: Progress, stage: Stage, title: str) -> Iterator[Path]:
-    """Does a stage that is not done; gives a folder for checkpoints that is gone afterwards."""
+def doing(run: Run, progress: Progress, stage: Stage, title: str, *, unit: str = "step") -> Iterator[Path]:
+    """Does a stage that is not done; gives a folder for checkpoints that is gone afterwards.
+
+    `unit` is what its progress counts.
+    """
     folder = run.folder / "training" / stage.name.replace(" ", "-")
     if not stage.cut_off:
         shutil.rmtree(folder, ignore_errors=True)
     if stage.changed:
         progress.message(f"{title} again: {'; '.join(stage.changed)}")
-    with run.working(stage), progress.stage(title):
+    with run.working(stage), progress.stage(title, unit=unit):
         yield folder
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):  # another stage's checkpoints are still there
@@ -344,7 +347,7 @@ def _load_data(settings: Settings) -> TaskData:
     if settings.unlabelled:
         return load_unlabelled(settings.unlabelled, settings.original, **shared)
     shared |= {"label": settings.label, "kind": settings.kind}
-    data = load_task(settings.task, data=settings.data, pairs=settings.pairs, **shared)
+    data = load_task(settings.task, data=settings.data, pairs=settings.pairs, announce=False, **shared)
     return replace(data, notes=(*data.notes, *kind_of(data.task.kind).notes(settings.model)))
 
 
