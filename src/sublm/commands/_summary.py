@@ -54,7 +54,11 @@ class FrontSummary(RunSummary):
         if took and takes:
             gain += f", {took['minimum'] / takes['minimum']:.2f} times as fast"
         kept = chosen["score"] / teacher["score"]
-        return [f"{chosen['name']} keeps {kept:.1%} of the original's {metric} with {gain}."]
+        said = f"{chosen['name']} keeps {kept:.1%} of the original's {metric} with {gain}."
+        deployed = (chosen.get("deployed_scores") or {}).get(metric)
+        if deployed is not None:  # the table has the scores of the weights as they are
+            said += f" In {self['latency']['precision']} it scores {deployed:.4f}."
+        return [said]
 
     def _table(self) -> RenderableType:
         from rich.box import SIMPLE_HEAD

@@ -371,7 +371,7 @@ def _costs(card: ModelCard) -> str:
         texts = f"{length} tokens" if isinstance(length, int) else "lengths of the task’s own texts"
         runtime = str(card.latency.get("runtime", "torch"))
         settings = [
-            RUNTIMES.get(runtime, runtime),
+            f"{RUNTIMES.get(runtime, runtime)} in {card.latency.get('precision', 'fp32')}",
             f"batch {card.latency.get('batch', 1)}",
             texts,
             f"threads: {card.latency.get('threads', 'not stated')}",
