@@ -3,8 +3,8 @@
     python benchmarks/user_stories.py --data DATA --model MODEL
     python benchmarks/user_stories.py --data DATA --model MODEL --only tags
 
-DATA holds the folders stsb, mrpc and sst2, MODEL is a sentence-transformers folder of the BERT type. Of each story are told
-the commands, their wall-clock and processor seconds, the score that the chosen model kept, its speed-up as measured,
+DATA holds the folders stsb, mrpc and sst2, MODEL is a sentence-transformers folder of the BERT type. Of each story are
+told the commands, their wall-clock and processor seconds, the share of the score that was kept, the measured speed-up,
 whether it loads as its model card says where SubLM is not installed, and what failed. The commands are those of a user
 with less of everything (`LESS`), so scores say that a story works and not how good its models can be.
 """

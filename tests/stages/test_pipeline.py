@@ -221,9 +221,20 @@ def test_without_a_teacher_it_learns_in_place(settings, tmp_path):
 
 def test_a_dry_run_trains_nothing_and_plans_the_stages(settings, tmp_path):
     plan = sublm.compress(**settings, out=tmp_path / "run", dry_run=True)
-    assert [stage["name"] for stage in plan["stages"]] == ["teacher", "train", "search", "recover"]
+    assert [stage["name"] for stage in plan["stages"]] == ["teacher", "train", "search", "recover", "models"]
     assert plan["seconds"] > 0
+    assert "--teacher-epochs 20 makes" in plan["advice"]
     assert not (tmp_path / "run" / "teacher").exists()
+
+
+def test_a_plan_counts_measuring_and_a_run_says_beforehand_how_long_it_takes(settings, tmp_path, capsys):
+    wanted = settings | {"target": ["speedup>=1.01x"], "epochs": 1, "models": 1, "quiet": False}
+    plan = sublm.compress(**wanted, out=tmp_path / "run", dry_run=True)
+    assert plan["stages"][0]["name"] == "latency"
+    sublm.compress(**settings | {"quiet": False, "recover_epochs": 0}, out=tmp_path / "told")
+    said = capsys.readouterr().err
+    assert said.count("To come: about ") == 1
+    assert said.index("To come: about ") < said.index("Fine-tuning the teacher")
 
 
 def test_movement_scores_are_learned_and_the_run_can_stop_there(settings, tmp_path):

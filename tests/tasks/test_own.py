@@ -28,6 +28,12 @@ def task_of(columns, names=None, **arguments):
             "label",
         ),
         ({"text": LONG, "topic": ["sport", "art", "art"]}, ("text",), "topic"),
+        ({"评论": [f"第{n}条" for n in range(40)], "情感": ["正面", "负面"] * 20}, ("评论",), "情感"),
+        (
+            {"first": [f"a {n}" for n in range(40)], "second": [f"b {n}" for n in range(40)], "same": ["y", "n"] * 20},
+            ("first", "second"),
+            "same",
+        ),
         ({"": ["0", "1", "2"], "text": LONG, "label": ["a", "b", "a"]}, ("text",), "label"),
     ],
 )
