@@ -39,6 +39,13 @@ def test_the_front_is_a_table_beside_the_original_and_the_baselines():
     assert "m50 keeps 102.5% of the original's spearman with 50% of its MACs, 1.00 times as fast." in lines
 
 
+def test_a_model_much_better_than_its_original_is_doubted():
+    front = {**FRONT, "teacher": FRONT["teacher"] | {"score": 0.6, "train_seconds": 9.0}}
+    assert any("more --teacher-epochs" in line for line in shown(FrontSummary(front, Path("r"))))
+    given = {**front, "teacher": front["teacher"] | {"train_seconds": 0.0}}
+    assert not any("more --teacher-epochs" in line for line in shown(FrontSummary(given, Path("r"))))
+
+
 def test_a_trimming_is_told_in_sentences():
     report = {
         "model": "smaller",

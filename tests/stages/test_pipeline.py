@@ -225,6 +225,8 @@ def test_a_dry_run_trains_nothing_and_plans_the_stages(settings, tmp_path):
     assert plan["seconds"] > 0
     assert "--teacher-epochs 20 makes" in plan["advice"]
     assert not (tmp_path / "run" / "teacher").exists()
+    with pytest.raises(TargetError, match="meets"):
+        sublm.compress(**settings | {"target": ["macs<=0.01%"]}, out=tmp_path / "run", dry_run=True)
 
 
 def test_a_plan_counts_measuring_and_a_run_says_beforehand_how_long_it_takes(settings, tmp_path, capsys):

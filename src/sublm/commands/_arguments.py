@@ -184,7 +184,7 @@ def as_options(message: str, command: Command) -> str:
 
     def typed(found: re.Match[str]) -> str:
         name, quoted, value = found["name"], found["quoted"], found["value"]
-        return " ".join(filter(None, (options[name], quoted or value)))
+        return " ".join(filter(None, (options[name], quoted or value.removesuffix("True"))))  # switches have no value
 
     names = "|".join(map(re.escape, options))
     return re.sub(rf"""(?<![\w.])(?P<name>{names})=(?:(["'])(?P<quoted>[^"']*)\2|(?P<value>\w*))""", typed, message)

@@ -26,6 +26,10 @@ class RunSummary(dict[str, Any]):
         self._folder = folder
 
 
+MUCH = 1.03
+"""What a model keeps at most of an original that has learnt the task."""
+
+
 class FrontSummary(RunSummary):
     """The content of a front.json, shown as a table."""
 
@@ -58,6 +62,8 @@ class FrontSummary(RunSummary):
         deployed = (chosen.get("deployed_scores") or {}).get(metric)
         if deployed is not None:  # the table has the scores of the weights as they are
             said += f" In {self['latency']['precision']} it scores {deployed:.4f}."
+        if kept > MUCH and teacher.get("train_seconds"):
+            said += " The original may have been fine-tuned too briefly: give it more --teacher-epochs."
         return [said]
 
     def _table(self) -> RenderableType:

@@ -52,7 +52,7 @@ def check_teacher(work: Workspace) -> None:
     given = None if s.teacher in (None, "none") else _given_teacher(work, model)
     if s.no_train and not (_same_shape(given, model) if given is not None else trained):
         raise DataError(
-            f"no_train makes a fine-tuned model smaller, and {s.model!r} has no head trained for "
+            f"no_train=True makes a fine-tuned model smaller, and {s.model!r} has no head trained for "
             f"{work.data.task.name}: give one that has, as the model or, of the same shape, with --teacher."
         )
     if given is None:

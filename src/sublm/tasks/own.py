@@ -117,9 +117,12 @@ def _find_label(table: Table, texts: tuple[str, ...]) -> str:
     for candidates in (others if texts or known else [], values, alone if not values else []):
         if len(candidates) == 1:
             return candidates[0]
+    way = "Name it with label=."
+    if {"word", "token"} & by_name.keys() and {"tag", "ner"} & by_name.keys():
+        way = "Tags of words are read from a .conll file: a word and its tag per line, a blank line after a sentence."
     raise DataError(
         f"{table.source}: cannot tell which column is the label; its columns are "
-        f"{', '.join(map(repr, table.columns))}. Name it with label=."
+        f"{', '.join(map(repr, table.columns))}. {way}"
     )
 
 
