@@ -3,6 +3,8 @@
     python benchmarks/user_stories.py --data DATA --model MODEL
     python benchmarks/user_stories.py --data DATA --model MODEL --only tags    (the other results stay as they are)
 
+Needs sentence-transformers and onnxruntime, with which the models are loaded.
+
 DATA holds the folders stsb, mrpc and sst2, MODEL is a sentence-transformers folder of the BERT type. Of each story are
 told the commands, their wall-clock and processor seconds, the share of the score that was kept, the measured speed-up,
 whether it loads as its model card says where SubLM is not installed, and what failed. The commands are those of a user

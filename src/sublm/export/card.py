@@ -388,7 +388,7 @@ def _use(card: ModelCard) -> str:
     call = CALLS.get(card.kind, "")
     text = (
         f"""```python
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import SentenceTransformer  # pip install sentence-transformers
 
 model = SentenceTransformer("path/to/this/folder"{trust})
 embeddings = model.encode(["one text", "another text"])
