@@ -322,7 +322,10 @@ class Settings:
         """Makes a file of texts the task, whose labels nothing learns from."""
         if self.unlabelled is None:
             if not self.task:
-                raise RunError("There is nothing to do well at: give a task, or texts without labels (unlabelled).")
+                raise RunError(
+                    "There is nothing to do well at: give task=, a name or a file of your own, or unlabelled=, texts "
+                    "without labels."
+                )
             return
         if self.task not in ("", self.unlabelled):
             raise RunError(
