@@ -92,6 +92,7 @@ class Settings:
         space_min: MACs of the smallest sub-network that the space `importance` is made from, such as "40%" or "4400M".
         space_max: MACs of the largest.
         space_steps: How many, both ends included.
+        stock: In the space `uniform`, look at stock models alone: the hidden size follows the heads.
         importance: The score that sorts units, or a folder of saved scores; "none" leaves them as they are.
         movement_epochs: Epochs of fine-tuning in which the importance `movement` is learned.
         movement_learning_rate: Largest learning rate of weights and scores in it.
@@ -176,6 +177,7 @@ class Settings:
     space_min: str = "25%"
     space_max: str = "100%"
     space_steps: int = 5
+    stock: bool = True
     importance: str = "taylor"
     movement_epochs: int = 3
     movement_learning_rate: float = 1e-4
@@ -341,7 +343,10 @@ class Settings:
         """Makes a file of texts the task, whose labels nothing learns from."""
         if self.unlabelled is None:
             if not self.task:
-                raise RunError("There is nothing to do well at: give a task, or texts without labels (unlabelled).")
+                raise RunError(
+                    "There is nothing to do well at: give task=, a name or a file of your own, or unlabelled=, texts "
+                    "without labels."
+                )
             return
         if self.task not in ("", self.unlabelled):
             raise RunError(

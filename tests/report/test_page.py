@@ -212,6 +212,17 @@ def test_loading_code_suits_the_model(front):
     ((_, code),) = loading_code(front)
     assert "AutoModelForMultipleChoice" in code
     assert "trust_remote_code" not in code
+    front["task"]["kind"] = "embedding"
+    ((package, code),) = loading_code(front)
+    assert package == "sentence-transformers alone"
+    assert 'SentenceTransformer("models/m50")' in code
+
+
+def test_without_recovery_there_is_no_score_before_it(front):
+    assert "before<br>recovery" in page(front)
+    for point in front["points"]:
+        point["train_seconds"] = 0.0
+    assert "before<br>recovery" not in page(front)
 
 
 def test_files_for_other_runtimes_stand_in_a_table(front):

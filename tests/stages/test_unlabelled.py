@@ -87,7 +87,7 @@ def test_a_model_without_answers_and_a_file_that_is_missing_are_refused(tuned, m
         sublm.compress(str(model_folder), unlabelled=str(texts), out=tmp_path / "run")
     with pytest.raises(DataError, match="there is no file"):
         sublm.compress(str(tuned), unlabelled=str(tmp_path / "none.txt"), out=tmp_path / "run")
-    with pytest.raises(RunError, match="give a task"):
+    with pytest.raises(RunError, match=r"give task=.*unlabelled="):
         sublm.compress(str(tuned), out=tmp_path / "run")
 
 

@@ -23,6 +23,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "space_min",
         "space_max",
         "space_steps",
+        "stock",
     ),
     "Grid of shapes": (
         "grid",

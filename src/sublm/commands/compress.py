@@ -36,6 +36,7 @@ def compress(
     space_min: str = Settings.space_min,
     space_max: str = Settings.space_max,
     space_steps: int = Settings.space_steps,
+    stock: bool = True,
     importance: str = Settings.importance,
     movement_epochs: int = Settings.movement_epochs,
     movement_learning_rate: float = Settings.movement_learning_rate,
@@ -142,6 +143,7 @@ def compress(
             '4400M'.
         space_max: Of the largest one.
         space_steps: Sub-networks that it is made from, both ends included.
+        stock: In the space uniform, end in models of stock transformers classes: the hidden size follows the heads.
         importance: The score by which heads, neurons and layers are sorted: taylor, taylor_gate, fisher,
             magnitude, movement or none; or a folder of saved scores, such as another run's.
         movement_epochs: Epochs of fine-tuning in which the importance movement is learned.

@@ -48,6 +48,32 @@ DATASETS = {name: (published.hub, published.config) for name, published in PUBLI
 RUNTIMES = {"torch": "PyTorch", "onnx": "ONNX Runtime", "openvino": "OpenVINO"}
 """Runtimes as people write them."""
 
+CALLS = {
+    "classification": """classify = pipeline("text-classification", model=model, tokenizer=tokenizer)
+print(classify("one text"))  # two texts: classify({"text": "one", "text_pair": "another"})
+""",
+    "regression": 'print(model(**tokenizer("one text", "another text", return_tensors="pt")).logits)\n',
+    "tokens": """tag = pipeline("token-classification", model=model, tokenizer=tokenizer, aggregation_strategy="simple")
+print(tag("one text"))
+""",
+    "rerank": 'print(model(**tokenizer("a query", "a passage", return_tensors="pt")).logits.sigmoid())\n',
+}
+"""Kind of task -> the lines that ask a loaded model."""
+
+ONNX_USE = """
+
+```python
+import onnxruntime
+from transformers import AutoTokenizer
+
+folder = "path/to/this/folder"
+tokenizer = AutoTokenizer.from_pretrained(folder{trust})
+session = onnxruntime.InferenceSession(folder + "/model.onnx")
+inputs = tokenizer(["one text", "another text"], padding=True, return_tensors="np")
+outputs = session.run(None, {{entry.name: inputs[entry.name] for entry in session.get_inputs()}})
+```"""
+"""How a file for ONNX Runtime is asked; the inputs of a graph are those of the tokenizer."""
+
 _NAS = "neural-architecture-search"
 _HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
 
@@ -151,7 +177,7 @@ class ModelCard:
             "split": task.get("split", "validation"),
             "examples": task.get("examples"),
             "search_examples": task.get("search_examples"),
-            "score_before": point.get("score_before"),
+            "score_before": None if point.get("train_seconds") == 0 else point.get("score_before"),
             "parent_score": teacher.get("score"),
             "costs": {key: point[key] for key in costs if point.get(key) is not None},
             "parent_costs": {key: teacher[key] for key in costs if teacher.get(key) is not None},
@@ -350,7 +376,7 @@ def _costs(card: ModelCard) -> str:
         texts = f"{length} tokens" if isinstance(length, int) else "lengths of the task’s own texts"
         runtime = str(card.latency.get("runtime", "torch"))
         settings = [
-            RUNTIMES.get(runtime, runtime),
+            f"{RUNTIMES.get(runtime, runtime)} in {card.latency.get('precision', 'fp32')}",
             f"batch {card.latency.get('batch', 1)}",
             texts,
             f"threads: {card.latency.get('threads', 'not stated')}",
@@ -364,21 +390,22 @@ def _costs(card: ModelCard) -> str:
 def _use(card: ModelCard) -> str:
     auto = PIPELINES[card.kind][2]
     trust = "" if card.stock else ", trust_remote_code=True"
+    call = CALLS.get(card.kind, "")
     text = (
         f"""```python
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import SentenceTransformer  # pip install sentence-transformers
 
 model = SentenceTransformer("path/to/this/folder"{trust})
 embeddings = model.encode(["one text", "another text"])
 ```"""
         if card.kind == "embedding"
         else f"""```python
-from transformers import {auto}, AutoTokenizer
+from transformers import {auto}, AutoTokenizer{", pipeline" if "pipeline(" in call else ""}
 
 folder = "path/to/this/folder"
 tokenizer = AutoTokenizer.from_pretrained(folder{trust})
 model = {auto}.from_pretrained(folder{trust})
-```"""
+{call}```"""
     )
     if not card.stock:
         text += """
@@ -395,6 +422,8 @@ model = sublm.load("path/to/this/folder")
         text += "\n\n`model.onnx` is the same model for ONNX Runtime; batch and length are free."
         if card.kind == "embedding":
             text += " It pools inside: its output `sentence_embedding` is ready to be compared."
+        if card.kind != "multiple_choice":  # whose input has an axis more
+            text += ONNX_USE.format(trust=trust)
     return text
 
 

@@ -55,6 +55,7 @@ def prepare(s: FinetuneSettings, progress: Progress) -> Prepared:
             search_share=s.search_share,
             seed=s.seed,
             limit=s.limit,
+            announce=False,
         )
         for note in examples.notes:
             progress.message(note)

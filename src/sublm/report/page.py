@@ -358,14 +358,19 @@ def loading_code(front: Mapping[str, Any]) -> list[tuple[str, str]]:
     auto = AUTO_CLASSES.get(front["task"].get("kind", ""), "AutoModelForSequenceClassification")
     stock = bool(point.get("stock"))
     trust = "" if stock else ", trust_remote_code=True"
-    code = [
-        (
-            "transformers alone" if stock else "transformers alone (runs the small modelling file in the folder)",
-            f"from transformers import {auto}, AutoTokenizer\n"
-            f"tokenizer = AutoTokenizer.from_pretrained({folder}{trust})\n"
-            f"model = {auto}.from_pretrained({folder}{trust})",
+    package = "transformers"
+    text = (
+        f"from transformers import {auto}, AutoTokenizer\n"
+        f"tokenizer = AutoTokenizer.from_pretrained({folder}{trust})\n"
+        f"model = {auto}.from_pretrained({folder}{trust})"
+    )
+    if front["task"].get("kind") == "embedding":
+        package = "sentence-transformers"
+        text = (
+            "from sentence_transformers import SentenceTransformer\n\n"
+            f'model = SentenceTransformer({folder}{trust})\nembeddings = model.encode(["one text", "another text"])'
         )
-    ]
+    code = [(f"{package} alone{'' if stock else ' (runs the small modelling file in the folder)'}", text)]
     if not stock:
         code.append(("SubLM (runs no code from the folder)", f"import sublm\n\nmodel = sublm.load({folder})"))
     if point.get("onnx"):
