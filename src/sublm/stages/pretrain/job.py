@@ -33,7 +33,7 @@ from sublm.stages.pretrain.models import CUT, check_vocabulary, load_student
 from sublm.stages.pretrain.network import Network, check_names, objective_of, prepare, strategy_of
 from sublm.stages.pretrain.settings import PretrainSettings
 from sublm.stages.pretrain.text import Text, open_text
-from sublm.stages.pretrain.validation import Curve, describe_subnets, validation_losses, watched
+from sublm.stages.pretrain.validation import Curve, describe_subnets, validation_losses, validation_losses_both, watched
 from sublm.stages.workspace import check_folder, doing, evaluation_precision, fingerprint_model
 from sublm.tasks import load_tokenizer
 from sublm.training import Strategy, Team, TrainOptions, TrainResult, open_team, train
@@ -237,33 +237,34 @@ def _train(
         if not stage.cut_off:
             curve.clear()
         precision = evaluation_precision(settings.precision)
-        latest: dict[str, float] = {}
+        latest: list[dict[str, float]] = []
 
-        def losses() -> dict[str, float]:
-            values = validation_losses(
-                network.trained,
-                list(subnets.values()),
-                objective,
-                text.validation,
-                teacher=network.teacher,
-                precision=precision,
-            )
-            return dict(zip(subnets, values, strict=True))
+        def losses() -> list[dict[str, float]]:
+            """The objective's and, where that is another, the masked tokens' alone."""
+            given = network.trained, list(subnets.values()), objective, text.validation
+            if network.teacher is not None and network.terms.predicts:
+                found = validation_losses_both(*given, teacher=network.teacher, precision=precision)
+            else:
+                found = (validation_losses(*given, teacher=network.teacher, precision=precision),)
+            return [dict(zip(subnets, values, strict=True)) for values in found]
+
+        def note(step: int, found: list[dict[str, float]], loss: float | None = None) -> None:
+            curve.add(step, found[0], loss, found[1] if len(found) > 1 else None)
 
         def probe() -> float:
-            latest.update(losses())
-            return -sum(latest.values()) / len(latest)
+            latest[:] = losses()
+            return -sum(latest[0].values()) / len(latest[0])
 
         def show(step: int, steps: int, loss: float, rate: float) -> None:
             if latest:  # the loop probes before it tells how far it is
-                curve.add(step, latest, loss)
+                note(step, latest, loss)
                 latest.clear()
             progress.update(step, steps, loss=loss)
 
         title = f"Pre-training ({settings.objective}, {steps} steps)"
         with doing(run, progress, stage, title) as checkpoints:
             if 0 not in curve:
-                curve.add(0, losses())
+                note(0, losses())
             identity = {"model": marks["model"], "teacher": inputs["teacher"]}
             job = Job(
                 network.trained,
