@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from sublm.pretraining.sources import Source
 from sublm.progress import Progress
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
 Kind = Literal["wordpiece", "bpe"]
@@ -56,14 +58,18 @@ class NewVocabulary:
             )
 
 
-def train_tokenizer(new: NewVocabulary, texts: Iterator[list[str]]) -> PreTrainedTokenizerBase:
-    """A tokenizer of transformers' with a vocabulary trained on texts.
+Texts = Callable[[], Iterable[list[str]]]
+"""Gives the texts from the beginning, some at a time."""
+
+
+def train_tokenizer(new: NewVocabulary, texts: Texts) -> PreTrainedTokenizerBase:
+    """A tokenizer of transformers' with a vocabulary trained on texts: the same for the same texts.
 
     Memory grows with the number of different words, not with the text.
 
     Args:
         new: What kind.
-        texts: Lists of texts, read once.
+        texts: Gives lists of texts; asked twice for WordPiece, which counts characters first.
 
     Raises:
         DataError: If the texts hold no word.
@@ -111,7 +117,7 @@ def trained_tokenizer(
             f"{folder} holds {_difference(found, wanted)}. Name another folder with out=, or replace it with overwrite."
         )
     with progress.stage("Training the vocabulary", total=len(sources), unit="file"):
-        tokenizer = train_tokenizer(new, _texts(sources, progress))
+        tokenizer = train_tokenizer(new, lambda: _texts(sources, progress))
     write_tokenizer(tokenizer, folder, wanted)
     return tokenizer
 
@@ -134,24 +140,28 @@ def write_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path, trained: M
     os.replace(beside, folder)
 
 
-def _train_wordpiece(new: NewVocabulary, texts: Iterator[list[str]]) -> PreTrainedTokenizerBase:
+def _train_wordpiece(new: NewVocabulary, texts: Texts) -> PreTrainedTokenizerBase:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
     from transformers import BertTokenizer
 
     inner = Tokenizer(models.WordPiece(unk_token=_BERT[1]))
     inner.normalizer = normalizers.BertNormalizer(lowercase=not new.cased)
     inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    alphabet, inside = _alphabet(inner, texts(), min(_ALPHABET, (new.size - len(_BERT)) // 2))
+    # The trainer would number the characters inside words as it comes across them, in another order every time, and
+    # break ties by those numbers; so they are given to it.
     trainer = trainers.WordPieceTrainer(
         vocab_size=new.size,
-        special_tokens=list(_BERT),
-        limit_alphabet=min(_ALPHABET, (new.size - len(_BERT)) // 2),  # each counts twice: as a beginning, and within
+        special_tokens=[*_BERT, *(f"##{character}" for character in inside)],
+        initial_alphabet=alphabet,
+        limit_alphabet=len(alphabet),
         show_progress=False,
     )
-    inner.train_from_iterator(texts, trainer)
+    inner.train_from_iterator(texts(), trainer)
     return BertTokenizer(vocab=_by_number(inner.get_vocab()), do_lower_case=not new.cased)
 
 
-def _train_bpe(new: NewVocabulary, texts: Iterator[list[str]]) -> PreTrainedTokenizerBase:
+def _train_bpe(new: NewVocabulary, texts: Texts) -> PreTrainedTokenizerBase:
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import AddedToken, RobertaTokenizer
 
@@ -163,10 +173,20 @@ def _train_bpe(new: NewVocabulary, texts: Iterator[list[str]]) -> PreTrainedToke
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    inner.train_from_iterator(texts, trainer)
+    inner.train_from_iterator(texts(), trainer)
     merges = [tuple(pair) for pair in json.loads(inner.to_str())["model"]["merges"]]
     mask = AddedToken(_ROBERTA[4], lstrip=True, special=True)  # it stands for a word and the space before it
     return RobertaTokenizer(vocab=_by_number(inner.get_vocab()), merges=merges, mask_token=mask)
+
+
+def _alphabet(inner: Tokenizer, texts: Iterable[list[str]], most: int) -> tuple[list[str], list[str]]:
+    """The commonest characters of texts, and those of them that can stand inside a word."""
+    counts: Counter[str] = Counter()
+    for some in texts:
+        counts.update(inner.normalizer.normalize_str("\n".join(some)))
+    common = sorted((c for c in counts if not c.isspace()), key=lambda c: (-counts[c], c))[:most]
+    inside = [c for c in common if len(inner.pre_tokenizer.pre_tokenize_str(f"a{c}")) == 1]
+    return sorted(common), sorted(inside)
 
 
 def _by_number(vocabulary: Mapping[str, int]) -> dict[str, int]:

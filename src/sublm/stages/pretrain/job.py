@@ -29,13 +29,12 @@ from sublm.stages.pretrain.folders import (
     extract_subnet,
     write_folder,
 )
-from sublm.stages.pretrain.models import CUT, check_vocabulary, load_student
+from sublm.stages.pretrain.models import CUT, check_vocabulary, load_student, student_tokenizer
 from sublm.stages.pretrain.network import Network, check_names, objective_of, prepare, strategy_of
 from sublm.stages.pretrain.settings import PretrainSettings
 from sublm.stages.pretrain.text import Text, open_text
 from sublm.stages.pretrain.validation import Curve, describe_subnets, validation_losses, validation_losses_both, watched
 from sublm.stages.workspace import check_folder, doing, evaluation_precision, fingerprint_model
-from sublm.tasks import load_tokenizer
 from sublm.training import Strategy, Team, TrainOptions, TrainResult, open_team, train
 from sublm.training.objectives import PretrainingObjective
 
@@ -175,10 +174,11 @@ def _execute(
         check_folder(name, getattr(settings, name))
     with Run(folder, settings.to_dict(), overwrite=overwrite, seed=settings.seed) as run:
         run.remember("settings", settings.to_dict())
-        tokenizer = load_tokenizer(settings.model)
+        tokenizer = student_tokenizer(settings.model, settings.corpus, from_scratch=settings.from_scratch)
         if settings.teacher is not None:
             check_vocabulary(tokenizer, settings.teacher, settings.model)
-        longest = longest_text(load_student(settings.model, from_scratch=settings.from_scratch).model)
+        student = load_student(settings.model, from_scratch=settings.from_scratch, tokenizer=tokenizer)
+        longest = longest_text(student.model)
         text = open_text(settings, folder, tokenizer, longest, progress)
         marks = {"model": fingerprint_model(settings.model), "text": text.steps.identity(), "seed": settings.seed}
         network = prepare(settings, run, text, tokenizer, progress, marks, plan=dry_run)
