@@ -29,6 +29,8 @@ SHORTER = {
 """Command -> what makes it quick."""
 WRITES = ("compress", "finetune", "pretrain-data", "trim-vocabulary")
 """Commands that are given a folder of their own, so that no line finds what another left."""
+MODELS = ("bert", "my-embedder", "my-encoder", "my-model", "my-ranker", "my-reader", "roberta", "zh-bert", "zh-small")
+"""Folders without a head that the documentation names."""
 HERE = list(dict.fromkeys(line for _, line, comment in LINES if not MARK.search(comment)))
 
 
@@ -57,7 +59,7 @@ def place(tmp_path_factory):
     config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=512, **sizes)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        for name in ("my-model", "my-encoder", "my-embedder", "my-ranker", "my-reader", "bert", "zh-bert", "zh-small"):
+        for name in MODELS:
             BertModel(config).save_pretrained(folder / name)
             tokenizer.save_pretrained(folder / name)
         config.id2label, config.label2id = {0: "bad", 1: "good"}, {"bad": 0, "good": 1}
@@ -87,7 +89,7 @@ def place(tmp_path_factory):
         write_rows(
             folder / "pairs" / f"{split}.csv", [{**row, "score": ("no", "yes")[i % 2]} for i, row in enumerate(scored)]
         )
-    for name in ("texts.txt", "reviews.txt", "books/one.txt", "wiki/one.txt"):
+    for name in ("texts.txt", "reviews.txt", "other.txt", "books/one.txt", "wiki/one.txt"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("\n".join(texts), encoding="utf-8")
     write_rows(folder / "wiki.jsonl", [{"text": text} for text in texts])
@@ -95,6 +97,7 @@ def place(tmp_path_factory):
     (folder / "data" / "ner").mkdir()
     for number, name in enumerate(("ner.conll", "data/ner/train.conll", "data/ner/validation.conll")):
         write_conll(folder / name, make_sentences(40, seed=number))
+    tokenizer.save_pretrained(folder / "corpus" / "tokenizer")  # as pretrain-data leaves one
     (folder / "my-grid.yaml").write_text("learning_rate: [1.0e-4, 2.0e-4]\n")
     (folder / "job.yaml").write_text("model: ./my-classifier\ntask: reviews.csv\n")
     (folder / "runs" / "other").mkdir(parents=True)
