@@ -16,6 +16,7 @@ NOT_DECIDING = (
     "baselines",
     "evaluations",
     "examples",
+    "exports",
     "force",
     "hours",
     "models",
@@ -138,9 +139,12 @@ class Settings:
         baselines: What to compare with.
         baseline_sizes: Shares of the MACs at which baselines are trained.
         examples: Show in the report texts, of those the search scored on, whose answer changed.
-        onnx: Write each model as ONNX too.
-        runtime: What the models will run in, and latency is measured in: "torch", "onnx" or "openvino".
-        runtime_precision: In what precision: "fp32", "bf16" (torch, openvino) or "int8" (onnx).
+        onnx: Write each model as ONNX too; the same as `exports=["onnx"]`.
+        exports: Forms that each model is written in too, scored and measured: names of `sublm.export.FORMS`.
+        runtime: What the models will run in, and latency is measured in: "torch", "onnx" or "openvino", or one with its
+            precision, such as "onnx-int8".
+        runtime_precision: In what precision: "fp32", "bf16" (torch, openvino), "fp16" or "int8-static" (onnx, openvino)
+            or "int8" (onnx).
         threads: Threads of one forward pass when latency is measured.
         predictor: A file with a fitted latency predictor; None fits one if latency is asked for.
         force: Use a latency predictor though it was fitted on another device.
@@ -219,6 +223,7 @@ class Settings:
     baseline_sizes: tuple[float, ...] = (0.5, 0.25, 0.1)
     examples: bool = True
     onnx: bool = False
+    exports: tuple[str, ...] = ()
     runtime: str = "torch"
     runtime_precision: str = "fp32"
     threads: int = 1
@@ -230,7 +235,7 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("target", "text", "objectives", "sizes", "baselines", "baseline_sizes"):
+        for name in ("target", "text", "objectives", "sizes", "baselines", "baseline_sizes", "exports"):
             value = getattr(self, name)
             if isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
@@ -253,6 +258,7 @@ class Settings:
         ):
             if getattr(self, name) is not None and getattr(self, name) < least:
                 raise RunError(f"{name} must be at least {least}; got {getattr(self, name)}.")
+        self._settle_runtime()
         self._settle_task()
         if self.no_train:
             self._leave_training_out()
@@ -286,7 +292,7 @@ class Settings:
             ("sampling", ("stratified", "uniform")),
             ("movement_reduction", ("sum", "mean", "max")),
             ("runtime", ("torch", "onnx", "openvino")),
-            ("runtime_precision", ("fp32", "bf16", "int8")),
+            ("runtime_precision", ("fp32", "bf16", "fp16", "int8", "int8-static")),
             ("schedule", ("linear", "cosine")),
             ("precision", ("auto", "fp32", "bf16", "fp16")),
         ):
@@ -319,11 +325,29 @@ class Settings:
         if self.refit and not self.recover_epochs:
             raise RunError("refit trains the chosen models on all rows, so recover_epochs must be at least 1.")
 
+    def _settle_runtime(self) -> None:
+        """Takes apart a runtime that is written with its precision."""
+        if "-" not in self.runtime:
+            return
+        from sublm.costs.conditions import split_runtime
+
+        runtime, precision = split_runtime(self.runtime)
+        if self.runtime_precision not in ("fp32", precision):
+            raise RunError(
+                f"runtime={self.runtime!r} says {precision}, and runtime_precision={self.runtime_precision!r} another: "
+                "leave one of them out."
+            )
+        for name, value in (("runtime", runtime), ("runtime_precision", precision)):
+            object.__setattr__(self, name, value)
+
     def _settle_task(self) -> None:
         """Makes a file of texts the task, whose labels nothing learns from."""
         if self.unlabelled is None:
             if not self.task:
-                raise RunError("There is nothing to do well at: give a task, or texts without labels (unlabelled).")
+                raise RunError(
+                    "There is nothing to do well at: give task=, a name or a file of your own, or unlabelled=, texts "
+                    "without labels."
+                )
             return
         if self.task not in ("", self.unlabelled):
             raise RunError(

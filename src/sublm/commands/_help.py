@@ -122,6 +122,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "baseline_sizes",
         "examples",
         "onnx",
+        "exports",
     ),
     "Latency": ("runtime", "runtime_precision", "threads", "length", "batch", "rounds", "budget", "predictor", "force"),
     "Run": ("seed", "only_importance", "dry_run", "overwrite", "quiet", "json"),

@@ -81,8 +81,9 @@ def compress(
     baseline_sizes: list[float] | None = None,
     examples: bool = True,
     onnx: bool = False,
-    runtime: Literal["torch", "onnx", "openvino"] = "torch",
-    runtime_precision: Literal["fp32", "bf16", "int8"] = "fp32",
+    exports: list[str] | None = None,
+    runtime: str = Settings.runtime,
+    runtime_precision: Literal["fp32", "bf16", "fp16", "int8", "int8-static"] = "fp32",
     threads: int = Settings.threads,
     predictor: str | None = None,
     force: bool = False,
@@ -199,9 +200,13 @@ def compress(
         baseline_sizes: Shares of the multiply-accumulates at which baselines are trained; 0.5, 0.25 and 0.1 if not
             given.
         examples: Show in the report texts, of those the search scored on, whose answer changed.
-        onnx: Write each model as ONNX too.
-        runtime: What the models will run in, and latency is measured in.
-        runtime_precision: In what precision: bf16 in torch and openvino, int8 in onnx.
+        onnx: Write each model as ONNX too, which is --exports onnx.
+        exports: Forms that each model is written in too, scored on the task and measured: onnx, onnx-fp16, onnx-int8,
+            onnx-int8-static, openvino, openvino-fp16, openvino-int8-static.
+        runtime: What the models will run in: torch, onnx or openvino, or one with its precision, such as onnx-int8.
+            Latency is measured in it, and the model is chosen by its score there.
+        runtime_precision: In what precision: bf16 in torch and openvino, fp16 and int8-static in onnx and openvino,
+            int8 in onnx.
         threads: Threads used when latency is measured.
         predictor: A latency.json of another run, to be used instead of measuring sub-networks anew.
         force: Use a latency predictor though it was fitted on another device.

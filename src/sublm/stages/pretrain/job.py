@@ -33,7 +33,7 @@ from sublm.stages.pretrain.models import CUT, check_vocabulary, load_student
 from sublm.stages.pretrain.network import Network, check_names, objective_of, prepare, strategy_of
 from sublm.stages.pretrain.settings import PretrainSettings
 from sublm.stages.pretrain.text import Text, open_text
-from sublm.stages.pretrain.validation import Curve, describe_subnets, validation_losses, watched
+from sublm.stages.pretrain.validation import Curve, Validation, describe_subnets, watched
 from sublm.stages.workspace import check_folder, doing, evaluation_precision, fingerprint_model
 from sublm.tasks import load_tokenizer
 from sublm.training import Strategy, Team, TrainOptions, TrainResult, open_team, train
@@ -237,18 +237,11 @@ def _train(
         if not stage.cut_off:
             curve.clear()
         precision = evaluation_precision(settings.precision)
+        validation = Validation(objective, text.validation, teacher=network.teacher, precision=precision)
         latest: dict[str, float] = {}
 
         def losses() -> dict[str, float]:
-            values = validation_losses(
-                network.trained,
-                list(subnets.values()),
-                objective,
-                text.validation,
-                teacher=network.teacher,
-                precision=precision,
-            )
-            return dict(zip(subnets, values, strict=True))
+            return dict(zip(subnets, validation.losses(network.trained, list(subnets.values())), strict=True))
 
         def probe() -> float:
             latest.update(losses())
