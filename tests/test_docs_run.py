@@ -10,12 +10,12 @@ import shlex
 import shutil
 
 import pytest
-import torch
-from transformers import BertConfig, BertForSequenceClassification, BertModel
+from transformers import BertForSequenceClassification
 
 from sublm import cli
 from tests.tasks.questions import WORDS, make_rows, wordpiece_tokenizer
 from tests.tasks.tagged_sentences import make_sentences, write_conll
+from tests.tasks.tiny_bert import tiny_bert
 from tests.test_docs import LINES, MARK
 
 SHORTER = {
@@ -52,16 +52,13 @@ def place(tmp_path_factory):
     tokenizer = wordpiece_tokenizer(
         [*WORDS, *"abcdefghijklmnopqrstuvwxyz", *(f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz")]
     )
-    sizes = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=512, **sizes)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        for name in ("my-model", "my-encoder", "my-embedder", "my-ranker", "my-reader", "bert"):
-            BertModel(config).save_pretrained(folder / name)
-            tokenizer.save_pretrained(folder / name)
-        config.id2label, config.label2id = {0: "bad", 1: "good"}, {"bad": 0, "good": 1}
-        BertForSequenceClassification(config).save_pretrained(folder / "my-classifier")
-        tokenizer.save_pretrained(folder / "my-classifier")
+    sizes = {"hidden_size": 128, "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 512}
+    for name in ("my-model", "my-encoder", "my-embedder", "my-ranker", "my-reader", "bert"):
+        tiny_bert(tokenizer, **sizes).save_pretrained(folder / name)
+        tokenizer.save_pretrained(folder / name)
+    named = {"id2label": {0: "bad", 1: "good"}, "label2id": {"bad": 0, "good": 1}}
+    tiny_bert(tokenizer, BertForSequenceClassification, **sizes, **named).save_pretrained(folder / "my-classifier")
+    tokenizer.save_pretrained(folder / "my-classifier")
     texts = sentences(60)
     labelled = [{"text": text, "label": ("good", "bad")[i % 2]} for i, text in enumerate(texts)]
     for name in ("reviews.csv", "my-data.csv", "data/reviews/train.csv", "data/reviews/validation.csv"):
