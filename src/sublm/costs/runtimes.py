@@ -22,7 +22,7 @@ from sublm.pooling import pooling_of
 Inputs = dict[str, Tensor]
 Candidate = nn.Module | Callable[[Inputs], Any] | str | Path
 
-_VOCABULARY = 32  # for candidates that do not tell theirs: below any
+_VOCABULARY = 16  # for candidates that do not tell theirs: below any
 
 
 @dataclass(frozen=True)

@@ -250,7 +250,7 @@ def random_texts(path: str | Path, *, texts: int = 4, tokens: int = 16, seed: in
     session = open_session(path, "Reading ONNX")
     generator = torch.Generator().manual_seed(seed)
     shape = (texts, 1, tokens) if max(session.inputs.values()) == 3 else (texts, tokens)
-    ids = torch.randint(5, 32, shape, generator=generator)
+    ids = torch.randint(5, 16, shape, generator=generator)
     made = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
     return [{name: made[name] for name in session.inputs}]
 
