@@ -52,17 +52,20 @@ def place(tmp_path_factory):
     tokenizer = wordpiece_tokenizer(
         [*WORDS, *"abcdefghijklmnopqrstuvwxyz", *(f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz")]
     )
-    sizes = {"hidden_size": 128, "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 512}
-    for name in ("my-model", "my-encoder", "my-embedder", "my-ranker", "my-reader", "bert"):
+    sizes = {"hidden_size": 128, "num_attention_heads": 2, "intermediate_size": 512, "max_position_embeddings": 512}
+    for name in ("my-model", "my-encoder", "my-embedder", "my-ranker", "my-reader", "bert", "zh-bert", "zh-small"):
         tiny_bert(tokenizer, **sizes).save_pretrained(folder / name)
         tokenizer.save_pretrained(folder / name)
     named = {"id2label": {0: "bad", 1: "good"}, "label2id": {"bad": 0, "good": 1}}
     tiny_bert(tokenizer, BertForSequenceClassification, **sizes, **named).save_pretrained(folder / "my-classifier")
     tokenizer.save_pretrained(folder / "my-classifier")
     texts = sentences(60)
-    labelled = [{"text": text, "label": ("good", "bad")[i % 2]} for i, text in enumerate(texts)]
+    labelled = [{"review": text, "sentiment": ("good", "bad")[i % 2]} for i, text in enumerate(texts)]
     for name in ("reviews.csv", "my-data.csv", "data/reviews/train.csv", "data/reviews/validation.csv"):
         write_rows(folder / name, labelled)
+    both = [{"text1": text, "text2": texts[-i], "label": i % 2} for i, text in enumerate(texts)]
+    for split in ("train", "validation"):
+        write_rows(folder / "pairs" / f"{split}.csv", both)
     pairs = [
         {
             "question": text,
@@ -113,6 +116,8 @@ def test_commands_of_the_documentation_run(line, place, tmp_path, capsys):
         added = [*added, "--out", str(tmp_path / "out")]
     if command == "latency":  # exports are tried in tests/export and take seconds each; four threads wait for cores
         typed = [word for word in typed if word not in ("onnx", "openvino", "4")]
+    if "openvino" in typed:
+        pytest.importorskip("openvino")
     assert cli.main([command, *typed, *added]) == 0, capsys.readouterr().err
 
 

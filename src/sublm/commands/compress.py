@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -233,7 +234,7 @@ def compress(
     from sublm.pipeline import compress as work
 
     # Those are the command line's own; and lists cannot be defaults of a signature: left to Settings if not given.
-    many = ("target", "objectives", "sizes", "baselines", "baseline_sizes")
+    many = {field.name for field in fields(Settings) if isinstance(field.default, tuple)}
     skipped = {"recipe", "json", *(name for name in (*many, "task") if settings[name] is None)}
     found = work(**{name: value for name, value in settings.items() if name not in skipped})
     if dry_run:
