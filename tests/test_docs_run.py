@@ -11,12 +11,12 @@ import shlex
 import shutil
 
 import pytest
-import torch
-from transformers import BertConfig, BertForSequenceClassification, BertModel
+from transformers import BertForSequenceClassification
 
 from sublm import cli
 from tests.tasks.questions import WORDS, make_rows, wordpiece_tokenizer
 from tests.tasks.tagged_sentences import make_sentences, write_conll
+from tests.tasks.tiny_bert import tiny_bert
 from tests.test_docs import LINES, MARK
 
 SHORTER = {
@@ -55,21 +55,20 @@ def place(tmp_path_factory):
     tokenizer = wordpiece_tokenizer(
         [*WORDS, *"abcdefghijklmnopqrstuvwxyz", *(f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz")]
     )
-    sizes = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512}
-    config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=512, **sizes)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        for name in MODELS:
-            BertModel(config).save_pretrained(folder / name)
-            tokenizer.save_pretrained(folder / name)
-        config.id2label, config.label2id = {0: "bad", 1: "good"}, {"bad": 0, "good": 1}
-        BertForSequenceClassification(config).save_pretrained(folder / "my-classifier")
-        tokenizer.save_pretrained(folder / "my-classifier")
+    sizes = {"hidden_size": 128, "num_attention_heads": 2, "intermediate_size": 512, "max_position_embeddings": 512}
+    for name in MODELS:
+        tiny_bert(tokenizer, **sizes).save_pretrained(folder / name)
+        tokenizer.save_pretrained(folder / name)
+    named = {"id2label": {0: "bad", 1: "good"}, "label2id": {"bad": 0, "good": 1}}
+    tiny_bert(tokenizer, BertForSequenceClassification, **sizes, **named).save_pretrained(folder / "my-classifier")
+    tokenizer.save_pretrained(folder / "my-classifier")
     texts = sentences(60)
-    labelled = [{"text": text, "label": ("good", "bad")[i % 2]} for i, text in enumerate(texts)]
+    labelled = [{"review": text, "sentiment": ("good", "bad")[i % 2]} for i, text in enumerate(texts)]
     for name in ("reviews.csv", "my-data.csv", "data/reviews/train.csv", "data/reviews/validation.csv"):
         write_rows(folder / name, labelled)
-    write_rows(folder / "shop-reviews.csv", [{"review": row["text"], "sentiment": row["label"]} for row in labelled])
+    both = [{"text1": text, "text2": texts[-i], "label": i % 2} for i, text in enumerate(texts)]
+    for split in ("train", "validation"):
+        write_rows(folder / "pairs" / f"{split}.csv", both)
     pairs = [
         {
             "question": text,
@@ -86,9 +85,6 @@ def place(tmp_path_factory):
     for split, others in (("train", sentences(60, "met")), ("validation", sentences(60, "left"))):
         scored = [{"sentence1": text, "sentence2": others[-i], "score": i % 5} for i, text in enumerate(others)]
         write_rows(folder / "sts" / f"{split}.csv", scored)
-        write_rows(
-            folder / "pairs" / f"{split}.csv", [{**row, "score": ("no", "yes")[i % 2]} for i, row in enumerate(scored)]
-        )
     for name in ("texts.txt", "reviews.txt", "other.txt", "books/one.txt", "wiki/one.txt"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("\n".join(texts), encoding="utf-8")
