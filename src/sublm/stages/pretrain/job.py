@@ -243,9 +243,9 @@ def _train(
             """The objective's and, where that is another, the masked tokens' alone."""
             given = network.trained, list(subnets.values()), objective, text.validation
             if network.teacher is not None and network.terms.predicts:
-                found = validation_losses_both(*given, teacher=network.teacher, precision=precision)
+                found = [*validation_losses_both(*given, teacher=network.teacher, precision=precision)]
             else:
-                found = (validation_losses(*given, teacher=network.teacher, precision=precision),)
+                found = [validation_losses(*given, teacher=network.teacher, precision=precision)]
             return [dict(zip(subnets, values, strict=True)) for values in found]
 
         def note(step: int, found: list[dict[str, float]], loss: float | None = None) -> None:
