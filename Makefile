@@ -7,7 +7,6 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 TORCH := torch==2.13.0
 STAMP := $(VENV)/.installed
-DOCS_STAMP := $(VENV)/.installed-docs
 # Tests and commands run offline and on one thread each: the result does not depend on a hub or on the neighbours.
 OFFLINE := HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
@@ -20,7 +19,7 @@ help: ## Show this list
 quickstart: setup ## Compress a real 6-layer model on real text, without any download of data
 	@$(OFFLINE) $(BIN)/sublm quickstart --overwrite
 
-test: lint types tests readme ## Check everything: style, types, tests, the commands of the README
+test: lint types tests readme docs ## Check everything: style, types, tests, the commands of the README, the site
 
 lint: setup
 	@echo "ruff"
@@ -37,7 +36,7 @@ tests: setup
 readme: setup
 	@$(OFFLINE) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/run_readme.py README.md
 
-docs: $(DOCS_STAMP) ## Build the documentation site into site/; a broken link is an error
+docs: setup ## Build the documentation site into site/; a broken link is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 	@echo "Open site/index.html"
 
@@ -56,11 +55,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PIP) install $(TORCH)
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; \
 	 then $(PIP) install -r requirements.lock && $(PIP) install --no-deps -e .; \
-	 else $(PIP) install -e '.[onnx,quickstart,dev]'; fi
-	@touch $@
-
-$(DOCS_STAMP): $(STAMP)
-	@$(PIP) install -e '.[docs]'
+	 else $(PIP) install -e '.[onnx,quickstart,dev,docs]'; fi
 	@touch $@
 
 lock: ## Make requirements.lock anew from the newest versions

@@ -63,6 +63,8 @@ def bake(
     print("a library's chatter")
     if cake == "burnt":
         raise DataError("The cake is [burnt]; lower the heat.")
+    if cake == "unnamed":
+        raise DataError('Name the oven with oven="gas", sugar=0.5 or fruit=. No icing=, please.')
     if cake == "dropped":
         raise KeyboardInterrupt
     if cake == "full":
@@ -92,6 +94,12 @@ def test_values_are_read_by_type():
     assert given["fruit"] == ["pear", "fig", "plum"]
     assert given["tin"] == Path("a/b")
     assert (given["oven"], given["glaze"], given["epochs"]) == ("gas", True, 9.0)
+
+
+def test_an_error_names_arguments_as_they_are_typed(capsys):
+    assert run("unnamed")[0] == 1
+    said = capsys.readouterr().err
+    assert "error: Name the oven with --oven gas, --sugar 0.5 or --fruit. No icing=, please.\n" in said
 
 
 @pytest.mark.parametrize(("word", "glaze"), [("--glaze", True), ("--no-glaze", False)])

@@ -10,13 +10,17 @@ from sublm import cli
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMANDS = [
-    (page.name, line.split("#")[0].strip())
+MARK = re.compile(r"\b(network|GPU)\b")
+"""In a command's comment: why the tests do not run it."""
+LINES = [
+    (page.name, command.strip(), comment)
     for page in PAGES
     for block in BLOCK.findall(page.read_text(encoding="utf-8"))
     for line in block.splitlines()
+    for command, _, comment in [line.partition("#")]
     if line.startswith("sublm ")
 ]
+COMMANDS = [(page, command) for page, command, _ in LINES]
 
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS)

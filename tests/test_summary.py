@@ -5,6 +5,7 @@ import pytest
 from rich.console import Console
 
 from sublm.commands._summary import FrontSummary, LatencySummary, PlanSummary, show_count
+from sublm.commands._trim_summary import TrimSummary
 
 LATENCY = {"minimum": 4.0, "median": 4.2, "spread": 0.1}
 FRONT = {
@@ -35,6 +36,29 @@ def test_the_front_is_a_table_beside_the_original_and_the_baselines():
     assert "original int8 0.7900 98.8% 4.00 ms" in lines
     assert "Best [spearman] that meets macs<=50%." in lines
     assert f"Chosen {Path('runs/stsb/models/m50')}" in lines
+    assert "m50 keeps 102.5% of the original's spearman with 50% of its MACs, 1.00 times as fast." in lines
+
+
+def test_a_model_much_better_than_its_original_is_doubted():
+    front = {**FRONT, "teacher": FRONT["teacher"] | {"score": 0.6, "train_seconds": 9.0}}
+    assert any("more --teacher-epochs" in line for line in shown(FrontSummary(front, Path("r"))))
+    given = {**front, "teacher": front["teacher"] | {"train_seconds": 0.0}}
+    assert not any("more --teacher-epochs" in line for line in shown(FrontSummary(given, Path("r"))))
+
+
+def test_a_trimming_is_told_in_sentences():
+    report = {
+        "model": "smaller",
+        "tokens": {"before": 24320, "after": 325},
+        "share_of_embeddings": {"before": 0.648, "after": 0.0242},
+        "bytes": {"before": 39_063_487, "after": 13_780_570},
+        "corpus": {"texts": 1200, "changed": 0.0, "tokens": 1.0, "unknown_before": 0.25, "unknown_after": 0.25},
+        "check": {"texts": 10, "changed": 0.5, "tokens": 1.013, "unknown_before": 0.0, "unknown_after": 0.0},
+    }
+    said = " ".join(shown(TrimSummary(report)))
+    assert "325 of 24,320 tokens are kept: 39.1 MB become 13.8 MB" in said
+    assert "0.0% of the corpus (1,200) get other tokens; 25.0% of the tokens are unknown to the tokenizer" in said
+    assert "50.0% of the other texts (10) get other tokens, +1.3% in number." in said
 
 
 def test_a_front_without_a_choice_names_none():

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _main(arguments)
     except SubLMError as error:
-        _say(f"error: {error}", style="red")
+        _say(f"error: {_as_typed(str(error), arguments)}", style="red")
         if isinstance(error, UsageError):
             _say(f"See `sublm {arguments[0]} --help`." if _is_command(arguments) else "See `sublm --help`.")
             return 2
@@ -157,6 +157,16 @@ def _say(text: str, style: str | None = None) -> None:
 def _follows() -> bool:
     """Whether this is one of several processes, and not the first, which speaks for all."""
     return os.environ.get("RANK", "0") != "0"
+
+
+def _as_typed(message: str, arguments: Sequence[str]) -> str:
+    """A message that names arguments as Python does, with the names that were to be typed."""
+    from sublm.commands import COMMANDS
+    from sublm.commands._arguments import as_options, describe
+
+    functions = {name: function for group in COMMANDS.values() for name, function in group.items()}
+    name = arguments[0] if arguments else ""
+    return as_options(message, describe(name, functions[name])) if name in functions else message
 
 
 def _is_command(arguments: Sequence[str]) -> bool:

@@ -14,10 +14,10 @@ from sublm.settings import Settings
 from sublm.stages.baselines import make_baselines
 from sublm.stages.masks import search_masks
 from sublm.stages.models import extract_models, make_models
-from sublm.stages.plan import make_plan
+from sublm.stages.plan import make_plan, tell_time
 from sublm.stages.promise import correct_models, measure_finalists
 from sublm.stages.results import build_front, measure, write_results
-from sublm.stages.search import check_target, fit_predictor, search_subnets
+from sublm.stages.search import check_target, fit_predictor, search_subnets, wants_latency
 from sublm.stages.standalone import search_candidates
 from sublm.stages.supernet import prepare_supernet, provisional, train_supernet
 from sublm.stages.teacher import check_teacher, make_teacher
@@ -124,12 +124,16 @@ def _execute(
         run.remember("settings", settings.lasting())
         work = open_workspace(settings, run, progress, team)
         check_teacher(work)
-        if dry_run:
-            return make_plan(work)
-
         early = provisional(work)
+        if dry_run:
+            if not wants_latency(work):  # which nothing is known of before it is measured
+                check_target(work, early, None)
+            return make_plan(work, early)
+
         predictor = fit_predictor(work, early)
         check_target(work, early, predictor)  # refused before the long work
+        if until is None:
+            tell_time(work, early)
         teacher = make_teacher(work)
         if until == "teacher":
             return run.result("teacher")

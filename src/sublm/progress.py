@@ -13,7 +13,13 @@ from typing import IO, Any
 
 
 class Progress:
-    """Says nothing; what a stage is handed when nobody wants to know. The other kinds add how it is shown."""
+    """Says nothing; what a stage is handed when nobody wants to know. The other kinds add how it is shown.
+
+    Attributes:
+        speaks: Whether anything is shown; what is worked out only to be told can be left out else.
+    """
+
+    speaks = False
 
     def __init__(self) -> None:
         self._began = 0.0
@@ -61,6 +67,8 @@ class Progress:
 
 class PlainProgress(Progress):
     """One line now and then, for logs."""
+
+    speaks = True
 
     def __init__(
         self, stream: IO[str] | None = None, every: float = 15.0, clock: Callable[[], float] = time.monotonic
@@ -114,6 +122,8 @@ class PlainProgress(Progress):
 
 class TerminalProgress(Progress):
     """A live line with a bar, the rate and the time left; finished stages stay as one line each."""
+
+    speaks = True
 
     def __init__(self) -> None:
         super().__init__()

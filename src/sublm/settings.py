@@ -16,6 +16,7 @@ NOT_DECIDING = (
     "baselines",
     "evaluations",
     "examples",
+    "exports",
     "force",
     "hours",
     "models",
@@ -91,6 +92,7 @@ class Settings:
         space_min: MACs of the smallest sub-network that the space `importance` is made from, such as "40%" or "4400M".
         space_max: MACs of the largest.
         space_steps: How many, both ends included.
+        stock: In the space `uniform`, look at stock models alone: the hidden size follows the heads.
         importance: The score that sorts units, or a folder of saved scores; "none" leaves them as they are.
         movement_epochs: Epochs of fine-tuning in which the importance `movement` is learned.
         movement_learning_rate: Largest learning rate of weights and scores in it.
@@ -136,9 +138,12 @@ class Settings:
         baselines: What to compare with.
         baseline_sizes: Shares of the MACs at which baselines are trained.
         examples: Show in the report texts, of those the search scored on, whose answer changed.
-        onnx: Write each model as ONNX too.
-        runtime: What the models will run in, and latency is measured in: "torch", "onnx" or "openvino".
-        runtime_precision: In what precision: "fp32", "bf16" (torch, openvino) or "int8" (onnx).
+        onnx: Write each model as ONNX too; the same as `exports=["onnx"]`.
+        exports: Forms that each model is written in too, scored and measured: names of `sublm.export.FORMS`.
+        runtime: What the models will run in, and latency is measured in: "torch", "onnx" or "openvino", or one with its
+            precision, such as "onnx-int8".
+        runtime_precision: In what precision: "fp32", "bf16" (torch, openvino), "fp16" or "int8-static" (onnx, openvino)
+            or "int8" (onnx).
         threads: Threads of one forward pass when latency is measured.
         predictor: A file with a fitted latency predictor; None fits one if latency is asked for.
         force: Use a latency predictor though it was fitted on another device.
@@ -172,6 +177,7 @@ class Settings:
     space_min: str = "25%"
     space_max: str = "100%"
     space_steps: int = 5
+    stock: bool = True
     importance: str = "taylor"
     movement_epochs: int = 3
     movement_learning_rate: float = 1e-4
@@ -216,6 +222,7 @@ class Settings:
     baseline_sizes: tuple[float, ...] = (0.5, 0.25, 0.1)
     examples: bool = True
     onnx: bool = False
+    exports: tuple[str, ...] = ()
     runtime: str = "torch"
     runtime_precision: str = "fp32"
     threads: int = 1
@@ -227,7 +234,7 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("target", "text", "objectives", "sizes", "baselines", "baseline_sizes"):
+        for name in LISTS:
             value = getattr(self, name)
             if isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
@@ -250,6 +257,7 @@ class Settings:
         ):
             if getattr(self, name) is not None and getattr(self, name) < least:
                 raise RunError(f"{name} must be at least {least}; got {getattr(self, name)}.")
+        self._settle_runtime()
         self._settle_task()
         if self.no_train:
             self._leave_training_out()
@@ -283,7 +291,7 @@ class Settings:
             ("sampling", ("stratified", "uniform")),
             ("movement_reduction", ("sum", "mean", "max")),
             ("runtime", ("torch", "onnx", "openvino")),
-            ("runtime_precision", ("fp32", "bf16", "int8")),
+            ("runtime_precision", ("fp32", "bf16", "fp16", "int8", "int8-static")),
             ("schedule", ("linear", "cosine")),
             ("precision", ("auto", "fp32", "bf16", "fp16")),
         ):
@@ -316,11 +324,29 @@ class Settings:
         if self.refit and not self.recover_epochs:
             raise RunError("refit trains the chosen models on all rows, so recover_epochs must be at least 1.")
 
+    def _settle_runtime(self) -> None:
+        """Takes apart a runtime that is written with its precision."""
+        if "-" not in self.runtime:
+            return
+        from sublm.costs.conditions import split_runtime
+
+        runtime, precision = split_runtime(self.runtime)
+        if self.runtime_precision not in ("fp32", precision):
+            raise RunError(
+                f"runtime={self.runtime!r} says {precision}, and runtime_precision={self.runtime_precision!r} another: "
+                "leave one of them out."
+            )
+        for name, value in (("runtime", runtime), ("runtime_precision", precision)):
+            object.__setattr__(self, name, value)
+
     def _settle_task(self) -> None:
         """Makes a file of texts the task, whose labels nothing learns from."""
         if self.unlabelled is None:
             if not self.task:
-                raise RunError("There is nothing to do well at: give a task, or texts without labels (unlabelled).")
+                raise RunError(
+                    "There is nothing to do well at: give task=, a name or a file of your own, or unlabelled=, texts "
+                    "without labels."
+                )
             return
         if self.task not in ("", self.unlabelled):
             raise RunError(
@@ -386,3 +412,7 @@ class Settings:
     def default_folder(self) -> Path:
         """Where the run goes if no folder is named."""
         return Path("runs") / Path(self.task).stem
+
+
+LISTS = tuple(field.name for field in fields(Settings) if str(field.type).startswith("tuple"))
+"""Settings of several values; kept as tuples, whatever they are given as."""

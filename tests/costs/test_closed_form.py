@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import random
+import re
 import weakref
+from pathlib import Path
 
 import pytest
 import torch
@@ -217,6 +219,18 @@ def test_the_costs_of_the_ten_published_shapes_are_those_of_their_formula(shape)
     assert parameters(supernet, subnet) == embeddings + layers * (attention + ffn) + pooler
     per_token = layers * (4 * hidden * width + 2 * hidden * neurons + 2 * width * 128)
     assert macs(supernet, subnet) == 128 * per_token + hidden**2
+
+
+def test_the_documented_table_of_the_published_shapes_is_what_is_counted():
+    page = (Path(__file__).parents[2] / "docs" / "autotinybert.md").read_text()
+    rows = dict(re.findall(r"^\| (\S+) \| (\d+-\d+-\d+-\d+-\d+ \| \S+ \| \S+) \|$", page, re.MULTILINE))
+    shapes = {name: shape for name, (shape, *_) in AUTOTINYBERT.items()} | AT_TEN_TIMES
+    supernet = bert_base(BertModel)
+    for name, shape in {**shapes, "BERT-base": "12-768-3072-12-768"}.items():
+        subnet = read_shape(shape, supernet)
+        counted = f"{parameters(supernet, subnet) / 1e6:.1f} | {macs(supernet, subnet) / 1e9:.3f}"
+        assert rows.pop(name) == f"{shape} | {counted}"
+    assert not rows
 
 
 def test_dropped_layers_cost_nothing():

@@ -158,7 +158,7 @@ def test_onnx_file_is_measured(tmp_path):
         (
             {"a": print},
             {"precision": "bf16", "runtime": "onnx"},
-            "precision must be one of fp32, int8 in the runtime onnx",
+            "precision must be one of fp32, fp16, int8, int8-static in the runtime onnx",
         ),
         ({"a": print}, {"threads": 0}, "threads must be at least 1"),
         ({"a": print}, {"rounds": 0}, "rounds must be at least 1"),

@@ -60,5 +60,5 @@ def test_weights_alone_decide_at_the_shortest_text_and_shrink_with_the_precision
 def test_bad_arguments_are_refused(supernet):
     with pytest.raises(SubLMError, match="at least 1"):
         memory(supernet, supernet.largest, length=0)
-    with pytest.raises(SubLMError, match="fp32, bf16, int8"):
+    with pytest.raises(SubLMError, match="fp32, fp16, bf16, int8, int8-static"):
         memory(supernet, supernet.largest, precision="fp4")

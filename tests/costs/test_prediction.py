@@ -157,6 +157,31 @@ def test_a_group_that_was_measured_in_a_slow_spell_is_set_right(supernet, monkey
     assert found.predict(chosen) == pytest.approx([truth_of(subnet) for subnet in chosen], rel=0.01)
 
 
+def test_another_model_may_be_measured_in_every_group_in_place_of_the_largest(supernet, monkeypatch):
+    monkeypatch.setattr(measured, "_PARAMETERS_AT_ONCE", 20_000)
+    base = SuperNet(BertModel(BertConfig(**SIZES | {"num_hidden_layers": 4, "intermediate_size": 48})).eval())
+    spells, groups = iter([1.0, 3.0, 1.2, 2.0, 1.0, 5.0, *[1.5] * 50]), []
+
+    def measure(models, **options):
+        slower = next(spells)
+        groups.append(models.keys())
+        found = fake_measure(models, **options)
+        return {name: dataclasses.replace(e, minimum=slower * e.minimum) for name, e in found.items()}
+
+    chosen = subnets(supernet.shape, 30)
+    found = fit_latency(supernet, chosen, reference=base, measure=measure)
+    assert len(groups) > 1
+    assert all("reference" in group for group in groups)
+    assert sum(supernet.largest.key in group for group in groups) == 1
+    assert found.reference == pytest.approx(truth_of(base.largest))
+    assert found.largest == pytest.approx(truth_of(supernet.largest))
+    assert found.points == 31  # it is no sub-network, and nothing is fitted to it
+    assert found.predict(chosen) == pytest.approx([truth_of(subnet) for subnet in chosen], rel=0.01)
+    assert LatencyPredictor.from_json(found.to_json()) == found
+    earlier = {name: value for name, value in found.to_dict().items() if name != "reference"}
+    assert LatencyPredictor.from_dict(earlier).reference is None
+
+
 def test_a_session_that_is_slower_than_an_earlier_one_is_set_right(supernet):
     def slow(models, **options):
         found = fake_measure(models, **options)

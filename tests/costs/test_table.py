@@ -61,7 +61,7 @@ def test_every_combination_that_exists_is_made_and_the_rest_is_named():
     ("arguments", "message"),
     [
         ((["tensorrt"],), "runtime must be one of torch, onnx, openvino; got 'tensorrt'"),
-        ((["torch"], ["fp4"]), "precision must be one of fp32, bf16, int8; got 'fp4'"),
+        ((["torch"], ["fp4"]), "precision must be one of fp32, bf16, fp16, int8, int8-static; got 'fp4'"),
         ((["onnx"], ["bf16"]), "Nothing is left to measure: onnx has no bf16"),
         ((["torch"], ["fp32"], [0]), "threads must be at least 1"),
         ((["torch"], ["fp32"], [1], [8], [0]), "batch must be at least 1"),

@@ -1,4 +1,6 @@
+import ast
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -44,7 +46,7 @@ def test_it_says_what_it_keeps_and_costs(card):
     assert "| spearman | 0.8730 | 0.8580 | 0.8653 |" in text
     assert "On the validation split (1500 examples). The search never saw it: it compared sub-networks on 862" in text
     assert "| latency, median (ms) | 5.92 | 10.57 |" in text
-    assert "Latency: ONNX Runtime, batch 1, lengths of the task’s own texts, threads: 1, AMD EPYC 9B14." in text
+    assert "Latency: ONNX Runtime in fp32, batch 1, lengths of the task’s own texts, threads: 1, AMD EPYC 9B14." in text
     for fact in ("| torch | 2.13.0 |", "| seed | 0 |", f"`{'ab' * 32}`", "| sublm | 0.1.0 |", "| 2 | 6 | 768 |"):
         assert fact in text
 
@@ -73,6 +75,24 @@ def test_how_to_load_suits_the_model(front):
     assert "trust_remote_code" not in stock
     assert "sublm.load(" not in stock
     assert "model.onnx" not in stock
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression", "tokens", "rerank", "embedding", "span"])
+def test_every_line_of_python_compiles_and_names_what_it_uses(front, kind):
+    card = render_card(ModelCard.from_front(front, "m50", kind=kind, onnx=True))
+    blocks = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    assert len(blocks) == 3
+    assert "InferenceSession(folder" in blocks[2]
+    for block in blocks:
+        names = {node.id for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Name)}
+        given = {n.asname or n.name for node in ast.walk(ast.parse(block)) for n in getattr(node, "names", ())}
+        made = {node.id for node in ast.walk(ast.parse(block)) if isinstance(getattr(node, "ctx", None), ast.Store)}
+        assert names <= given | made | {"print", "entry"}
+
+
+def test_a_model_that_was_not_recovered_has_one_score(front):
+    front["points"][0]["train_seconds"] = 0.0
+    assert "before recovery" not in render_card(ModelCard.from_front(front, front["points"][0]["name"]))
 
 
 def test_a_parent_that_is_a_path_is_named_without_it_and_not_to_the_hub(front, tmp_path, monkeypatch):

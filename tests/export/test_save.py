@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 from safetensors.torch import save_file
+from transformers import PreTrainedConfig
 
 import sublm
 from sublm.errors import ExportError
@@ -73,12 +74,37 @@ def test_an_uneven_model_loads_where_sublm_is_not_installed(loaded, family, head
     assert float(difference) <= 1e-6
 
 
+@pytest.mark.skipif(not hasattr(PreTrainedConfig, "per_layer_config"), reason="transformers 5.15 brought it")
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_the_layers_sizes_are_written_as_transformers_reads_them(family, tmp_path):
+    supernet = sublm.SuperNet(tiny_model(family, "classification"))
+    shape, model = supernet.shape, supernet.extract(uneven(supernet))
+    folder = sublm.save(model, tmp_path / "m")
+    written = json.loads((folder / "config.json").read_text())
+    assert written["head_dim"] == shape.head_size
+    plain = {name: value for name, value in written.items() if name not in ("model_type", "auto_map")}
+    stock = type(supernet.model.config).from_dict(plain)
+    assert stock.is_heterogeneous
+    names = [model.anatomy.heads_field, model.anatomy.neurons_field]
+    wanted = [(["mlp"], shape.heads, None), ([], 1, shape.neurons // 2), (["attention"], None, shape.neurons)]
+    for layer, (skip, heads, neurons) in zip(stock.per_layer_config, wanted, strict=True):
+        assert list(layer.skip) == skip
+        for name, size in zip(names, (heads, neurons), strict=True):
+            assert size is None or getattr(layer, name) == size
+    # Read again, and saved again by transformers alone, it says the same.
+    sublm.load(folder).save_pretrained(tmp_path / "again")
+    assert (
+        json.loads((tmp_path / "again" / "config.json").read_text())["per_layer_config"] == written["per_layer_config"]
+    )
+
+
 def test_a_stock_model_brings_no_code(tmp_path):
     supernet = sublm.SuperNet(tiny_model("bert", "classification"))
     even = Subnet.uniform(supernet.shape, layers=1, neurons=supernet.shape.neurons // 2)
     folder = sublm.save(supernet.extract(even), tmp_path / "m")
     config = json.loads((folder / "config.json").read_text())
     assert "auto_map" not in config
+    assert "per_layer_config" not in config
     assert config["model_type"] == "bert"
     assert not list(folder.glob("*.py"))
     assert type(sublm.load(folder)).__module__.startswith("transformers.")

@@ -75,6 +75,8 @@ def test_the_table_and_the_plan_can_be_read(whole, model_folder, task_folder, tm
     assert "learning rate" in text
     assert "dropped" in text
     assert "±" in text
+    worst = whole[1]["best"] | {"validation": {whole[1]["metric"]: 0.0}}
+    assert "The best run has 0.0000 on the validation split" in shown(FinetuneSummary(whole[1] | {"best": worst}))
     plan = finetune(model_folder, task=task_folder, out=tmp_path / "none", halving=3, dry_run=True, **GRID, **HOW)
     assert not (tmp_path / "none").exists()
     per_epoch = -(-plan["rows"]["train"] // 16)

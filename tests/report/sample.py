@@ -182,6 +182,45 @@ def sample_classes():
     }
 
 
+def sample_ranks():
+    """The same of similarities."""
+    pairs = [(rank, 300 - rank if 140 < rank < 160 else rank) for rank in range(1, 300)]
+    moved = {"mean": 12.3, "median": 9.5, "nine_of_ten": 31.0, "largest": 108.0}
+    texts = {"sentence1": "A man is playing a large flute.", "sentence2": "A man is playing a <b>flute</b> & a drum."}
+    told = {"expected": "rank 12 (4.8)", "original": "rank 17 (0.81)", "model": "rank 125 (0.52)"}
+    return sample_comparison() | {
+        "kind": "ranks",
+        "rows": 299,
+        "difference": moved,
+        "pairs": [list(map(float, pair)) for pair in pairs],
+        "examples": [{"texts": texts, **told}] * 8,
+    }
+
+
+def sample_tags():
+    """The same of tags, word by word."""
+    told = {
+        "expected": "Ada B-PER, Lovelace I-PER",
+        "original": "Ada B-PER, Lovelace I-PER",
+        "model": "Ada O, Lovelace O",
+    }
+    return sample_classes() | {
+        "unit": "words",
+        "labels": ["O", "PER", "LOC"],
+        "matrix": [[600, 9, 4], [30, 140, 8], [10, 0, 61]],
+        "examples": [{"texts": {"words": "Ada Lovelace came to Turin ."}, **told, "right": [True, False]}] * 8,
+    }
+
+
+def sample_rankings():
+    """The same of first results."""
+    told = {"expected": "Lists grow by append.", "original": "Lists grow by append.", "model": "Tuples do not change."}
+    found = sample_classes() | {"unit": "queries"}
+    del found["labels"], found["matrix"]
+    examples = [{"texts": {"query": "How do I lengthen a list?"}, **told, "right": [True, False]}] * 8
+    return found | {"examples": examples}
+
+
 def sample_explained():
     """An explain.json beside it."""
 

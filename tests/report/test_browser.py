@@ -4,7 +4,15 @@ import pytest
 
 from sublm.report.page import page
 from tests.report.browser import CHROMIUM, chromium
-from tests.report.sample import sample_classes, sample_comparison, sample_explained, sample_front
+from tests.report.sample import (
+    sample_classes,
+    sample_comparison,
+    sample_explained,
+    sample_front,
+    sample_rankings,
+    sample_ranks,
+    sample_tags,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]
 
@@ -14,10 +22,17 @@ def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     front = sample_front(evaluations=20)
     front["settings"] = {"model": "bert-base-cased", "task": "stsb", "target": ["latency<=6ms"]}
-    numbers, classes = folder / "numbers.html", folder / "classes.html"
-    numbers.write_text(page(front, comparison=sample_comparison(), explained=sample_explained()), encoding="utf-8")
-    classes.write_text(page(front, comparison=sample_classes()), encoding="utf-8")
-    return numbers, classes
+    shown = {
+        "numbers": (sample_comparison(), sample_explained()),
+        "classes": (sample_classes(), None),
+        "ranks": (sample_ranks(), None),
+        "tags": (sample_tags(), None),
+        "rankings": (sample_rankings(), None),
+    }
+    for name, (comparison, explained) in shown.items():
+        text = page(front, comparison=comparison, explained=explained)
+        (folder / f"{name}.html").write_text(text, encoding="utf-8")
+    return [folder / f"{name}.html" for name in shown]
 
 
 @pytest.fixture(scope="module")

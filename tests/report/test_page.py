@@ -11,6 +11,18 @@ from sublm.report.page import baseline_rows, facts, headline, loading_code, mode
 from sublm.report.text import NARROW
 from tests.report.sample import sample_front
 
+EXPORT = {
+    "name": "openvino",
+    "title": "OpenVINO",
+    "runtime": "openvino",
+    "precision": "fp32",
+    "file": "models/m50/openvino_model.xml",
+    "bytes": 68_069_198,
+    "score": 0.871,
+    "difference": {"mean": 0.0021, "largest": 0.013},
+    "latency_ms": {"minimum": 4.62},
+}
+
 
 @pytest.fixture
 def front():
@@ -193,11 +205,37 @@ def test_loading_code_suits_the_model(front):
     assert any("trust_remote_code=True" in code for code in custom.values())
     assert any('sublm.load("models/m50")' in code for code in custom.values())
     assert 'InferenceSession("models/m50/model.onnx")' in custom["ONNX Runtime"]
-    front["points"][2] |= {"stock": True, "onnx": None}
+    front["points"][2]["exports"] = [EXPORT]
+    assert 'compile_model("models/m50/openvino_model.xml", "CPU")' in dict(loading_code(front))["OpenVINO"]
+    front["points"][2] |= {"stock": True, "onnx": None, "exports": []}
     front["task"]["kind"] = "multiple_choice"
     ((_, code),) = loading_code(front)
     assert "AutoModelForMultipleChoice" in code
     assert "trust_remote_code" not in code
+    front["task"]["kind"] = "embedding"
+    ((package, code),) = loading_code(front)
+    assert package == "sentence-transformers alone"
+    assert 'SentenceTransformer("models/m50")' in code
+
+
+def test_without_recovery_there_is_no_score_before_it(front):
+    assert "before<br>recovery" in page(front)
+    for point in front["points"]:
+        point["train_seconds"] = 0.0
+    assert "before<br>recovery" not in page(front)
+
+
+def test_files_for_other_runtimes_stand_in_a_table(front):
+    point = front["points"][2]
+    other = EXPORT | {"runtime": "onnx", "title": "ONNX Runtime, int8", "score": math.nan, "difference": {}}
+    point["exports"] = [EXPORT, other]
+    front["latency"] |= {"runtime": "openvino", "precision": "fp32"}
+    said = Reader(page(front)).text
+    change = f"{0.871 - point['score']:+.3f}".replace("-", "−")
+    row = f"m50 OpenVINO deployed 0.871 {change} 0.0021, at most 0.013 4.62 ms 68.1 MB models/m50/openvino_model.xml"
+    assert row in said
+    assert "ONNX Runtime, int8 not a number – 4.62 ms" in said
+    assert "As files" not in Reader(page(sample_front(evaluations=0))).text
 
 
 def test_the_search_never_saw_the_split_is_said(front):

@@ -46,7 +46,7 @@ SPACES = {
     "medium": medium(Shape(layers=2, hidden=32, heads=4, head_size=8, neurons=128), step=16),
     "nested": nested(SHAPE, IMPORTANCE, macs, step=16),
     "small": small(SHAPE, step=16),
-    "uniform": uniform(SHAPE, step=16, hidden=[16, 24]),
+    "uniform": uniform(SHAPE, step=16, hidden=[16, 24], stock=False),
 }
 
 

@@ -24,7 +24,7 @@ SPACES = {
     "small": small(SHAPE, step=1),
     "medium": medium(SHAPE, step=48),
     "layer": layer(SHAPE),
-    "uniform": uniform(SHAPE, hidden=[16]),
+    "uniform": uniform(SHAPE, hidden=[16], stock=False),
     "large": large(SHAPE, step=1),
 }
 model_based = pytest.mark.parametrize("sampler", [EHVI(), LSBO(), RSBO(), TPE()], ids=lambda sampler: sampler.name)

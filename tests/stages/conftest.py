@@ -4,13 +4,13 @@ import json
 import random
 
 import pytest
-import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from sublm.pipeline import execute
 from sublm.progress import Progress
 from sublm.settings import Settings
+from tests.tasks.tiny_bert import tiny_bert
 
 WORDS = [f"word{i}" for i in range(40)] + ["good", "bad"]
 
@@ -25,18 +25,9 @@ def model_folder(tmp_path_factory):
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    PreTrainedTokenizerFast(tokenizer_object=inner, **special).save_pretrained(folder)
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=24,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        intermediate_size=32,
-        max_position_embeddings=32,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        BertModel(config).save_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, **special)
+    tokenizer.save_pretrained(folder)
+    tiny_bert(tokenizer, num_hidden_layers=3, max_position_embeddings=32).save_pretrained(folder)
     return folder
 
 

@@ -99,3 +99,28 @@ def test_a_promise_that_the_measurement_breaks_is_said():
 
 def test_without_any_score_nothing_is_chosen():
     assert decide(work(), [point("a", math.nan, 0, 10)], (), 0.9)[0] is None
+
+
+def test_models_are_chosen_by_their_score_as_deployed():
+    work = SimpleNamespace(metric="accuracy", settings=SimpleNamespace(target=()))
+
+    def point(name, macs, torch_score, deployed):
+        return Point(
+            name,
+            None,
+            Path(name),
+            True,
+            0.0,
+            torch_score,
+            {},
+            {},
+            0.0,
+            costs={"macs": macs},
+            deployed_search_score=deployed,
+        )
+
+    points = [point("broken", 1, 0.9, 0.5), point("collapsed", 1, 0.9, math.nan), point("kept", 2, 0.9, 0.899)]
+    assert decide(work, points, (), 0.9)[0].name == "kept"
+    for found in points:
+        found.deployed_search_score = None  # torch in fp32 is deployed
+    assert decide(work, points, (), 0.9)[0].name == "broken"

@@ -13,7 +13,7 @@ from sublm.errors import DataError, SubLMError
 from sublm.export import check_onnx, predict_onnx
 from sublm.pooling import pooling_of
 from sublm.run import read_json
-from sublm.tasks import encode, evaluate, evaluation_batches, load_task, load_tokenizer, predict
+from sublm.tasks import encode, evaluate, evaluation_batches, load_task, load_tokenizer, predict, score
 from tests.tasks.pairs import make_pairs, tiny_embedder, write_rows
 
 # Runs where SubLM cannot be imported, as on a machine without it.
@@ -147,3 +147,37 @@ def test_a_model_without_a_tokenizer_is_refused(settings, tmp_path):
     sublm.save(model, tmp_path / "bare")
     with pytest.raises(DataError, match="no tokenizer"):
         sublm.compress(**(settings | {"model": str(tmp_path / "bare")}), out=tmp_path / "run")
+
+
+def test_every_export_is_scored_measured_and_told(settings, tmp_path):
+    pytest.importorskip("onnxruntime")
+    few = {"models": 1, "evaluations": 2, "epochs": 1, "onnx": False, "sizes": [0.6]}
+    more = {"exports": ["onnx-fp16", "onnx-int8-static"], "runtime": "onnx-int8"}
+    front = sublm.compress(**settings | few | more, out=tmp_path / "run")
+    assert (front["latency"]["runtime"], front["latency"]["precision"]) == ("onnx", "int8")
+    (point,) = front["points"]
+    assert [entry["name"] for entry in point["exports"]] == ["onnx-fp16", "onnx-int8", "onnx-int8-static"]
+    assert point["onnx"] is None
+    data = load_task("embedding", data=settings["data"])
+    encoded = encode(data.validation, data.task, load_tokenizer(settings["model"]), 24)
+    said = predict(sublm.load(tmp_path / "run" / point["folder"]), encoded)
+    for entry in point["exports"]:
+        path = tmp_path / "run" / entry["file"]
+        found = predict_onnx(path, evaluation_batches(encoded, pad_token_id=0))
+        assert entry["scores"] == pytest.approx(score(found, encoded, data.task), abs=1e-6)
+        assert entry["difference"]["largest"] == pytest.approx(abs(found - said).max(), abs=1e-6)
+        assert entry["latency_ms"]["minimum"] > 0
+        assert entry["bytes"] == path.stat().st_size
+    deployed = point["exports"][1]
+    assert point["deployed_scores"] == deployed["scores"]
+    assert point["latency_ms"] == deployed["latency_ms"]
+    assert point["deployed_search_score"] == pytest.approx(point["search_score_after"], abs=0.1)
+    report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    card = (tmp_path / "run" / point["folder"] / "README.md").read_text(encoding="utf-8")
+    for name in ("model.fp16.onnx", "model.int8.onnx", "model.int8-static.onnx"):
+        assert name in report
+        assert f"| `{name}` |" in card
+    # Another form later writes that, and trains nothing again.
+    again = sublm.compress(**settings | few | more | {"exports": ["onnx"]}, out=tmp_path / "run")
+    assert [entry["name"] for entry in again["points"][0]["exports"]] == ["onnx", "onnx-int8"]
+    assert again["points"][0]["scores"] == point["scores"]

@@ -212,6 +212,7 @@ def test_every_space_runs(settings, tmp_path, space, strategy):
     settings |= {"space": space, "strategy": strategy, "teacher_epochs": 1, "models": 1, "evaluations": 6}
     front = sublm.compress(**settings, out=tmp_path / "run", min_layers=2 if space == "small" else None)
     assert len(front["points"]) == 1
+    assert front["points"][0]["stock"] or space != "uniform"
 
 
 def test_without_a_teacher_it_learns_in_place(settings, tmp_path):
@@ -221,9 +222,34 @@ def test_without_a_teacher_it_learns_in_place(settings, tmp_path):
 
 def test_a_dry_run_trains_nothing_and_plans_the_stages(settings, tmp_path):
     plan = sublm.compress(**settings, out=tmp_path / "run", dry_run=True)
-    assert [stage["name"] for stage in plan["stages"]] == ["teacher", "train", "search", "recover"]
+    assert [stage["name"] for stage in plan["stages"]] == ["teacher", "train", "search", "recover", "models"]
     assert plan["seconds"] > 0
+    assert "--teacher-epochs 20 makes" in plan["advice"]
     assert not (tmp_path / "run" / "teacher").exists()
+    with pytest.raises(TargetError, match="meets"):
+        sublm.compress(**settings | {"target": ["macs<=0.01%"]}, out=tmp_path / "run", dry_run=True)
+
+
+def test_what_was_read_is_said_once_and_texts_of_another_language_are_noticed(settings, tmp_path, capsys, caplog):
+    lines = [json.dumps({"Satz": f"unbekannte Worte {n}", "Art": ("gut", "schlecht")[n % 2]}) for n in range(60)]
+    (tmp_path / "saetze.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    given = settings | {"task": str(tmp_path / "saetze.jsonl"), "quiet": False}
+    sublm.compress(**given, out=tmp_path / "run", dry_run=True)
+    said = capsys.readouterr().err
+    assert "Read as classification of 'Satz' by 'Art' (gut, schlecht)." in said
+    assert said.count("has no validation split") == 1
+    assert "has no validation split" not in caplog.text
+    assert "60% of the tokens are unknown to the tokenizer" in said  # besides the first and the last of each text
+
+
+def test_a_plan_counts_measuring_and_a_run_says_beforehand_how_long_it_takes(settings, tmp_path, capsys):
+    wanted = settings | {"target": ["speedup>=1.01x"], "epochs": 1, "models": 1, "quiet": False}
+    plan = sublm.compress(**wanted, out=tmp_path / "run", dry_run=True)
+    assert plan["stages"][0]["name"] == "latency"
+    sublm.compress(**settings | {"quiet": False, "recover_epochs": 0}, out=tmp_path / "told")
+    said = capsys.readouterr().err
+    assert said.count("To come: about ") == 1
+    assert said.index("To come: about ") < said.index("Fine-tuning the teacher")
 
 
 def test_movement_scores_are_learned_and_the_run_can_stop_there(settings, tmp_path):

@@ -170,6 +170,6 @@ def test_a_predictor_is_taken_over_and_a_foreign_one_only_by_force(settings, tmp
 
 
 def test_a_pair_of_runtime_and_precision_that_there_is_none_of_is_refused_at_once(settings, tmp_path):
-    with pytest.raises(LatencyError, match="fp32, int8 in the runtime onnx"):
+    with pytest.raises(LatencyError, match="fp32, fp16, int8, int8-static in the runtime onnx"):
         sublm.compress(**settings, out=tmp_path / "run", runtime="onnx", runtime_precision="bf16")
     assert not (tmp_path / "run" / "teacher").exists()

@@ -5,11 +5,12 @@ import random
 import pytest
 import torch
 from sentence_transformers import CrossEncoder
-from transformers import BertConfig, BertModel, pipeline
+from transformers import pipeline
 
 import sublm
 from sublm.tasks import encode, evaluate, load_task, load_tokenizer, predict
 from tests.tasks.questions import word_tokenizer
+from tests.tasks.tiny_bert import tiny_bert
 from tests.tasks.writers import write_jsonl
 
 THINGS, FILLER = ["boats", "cars", "dogs", "maps"], ["the", "then", "of", "here"]
@@ -34,17 +35,7 @@ def run(tmp_path_factory):
     numbers = [str(number) for number in range(40)]
     tokenizer = word_tokenizer([*THINGS, *FILLER, "good", "bad", "number", *numbers])
     tokenizer.save_pretrained(where / "model")
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=32,
-        max_position_embeddings=32,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        BertModel(config).save_pretrained(where / "model")
+    tiny_bert(tokenizer, max_position_embeddings=32).save_pretrained(where / "model")
     (where / "pairs").mkdir()
     write_jsonl(where / "pairs" / "train.jsonl", make_rows(40, seed=1))
     write_jsonl(where / "pairs" / "validation.jsonl", make_rows(10, seed=2))

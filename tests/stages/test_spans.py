@@ -3,14 +3,13 @@
 import json
 
 import pytest
-import torch
-from transformers import BertConfig, BertModel
 
 import sublm
 from sublm.errors import DataError
 from sublm.export import check_onnx
 from sublm.tasks import encode, load_task, load_tokenizer, predict, score_predictions
 from tests.tasks.questions import make_rows, word_tokenizer, write_official
+from tests.tasks.tiny_bert import tiny_bert
 
 
 @pytest.fixture(scope="module")
@@ -18,18 +17,7 @@ def reader(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reader")
     tokenizer = word_tokenizer()
     tokenizer.save_pretrained(folder)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=32,
-        max_position_embeddings=48,
-        num_labels=3,  # of a head for another task
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        BertModel(config).save_pretrained(folder)
+    tiny_bert(tokenizer, num_labels=3).save_pretrained(folder)
     return folder
 
 

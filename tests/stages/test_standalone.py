@@ -260,7 +260,7 @@ def test_a_plan_counts_the_epochs_that_halving_leaves(settings, tmp_path):
         name: sublm.compress(**settings | {"sampler": name, "epochs": 5}, out=tmp_path / name, dry_run=True)["stages"]
         for name in ("random", "moasha")
     }
-    assert [stage["name"] for stage in plans["random"]] == ["standalone"]
+    assert [stage["name"] for stage in plans["random"]] == ["standalone", "models"]
     assert "4 candidates, each trained alone, 5.0 epochs of 5 on average" in plans["random"][0]["work"]
     assert "1.9 epochs of 5 on average" in plans["moasha"][0]["work"]  # 1 + 2/3 + 2/9
 

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-import torch
-from transformers import BertConfig, BertModel, pipeline
+from transformers import pipeline
 
 import sublm
 from sublm.export import check_onnx
 from sublm.export.onnx import predict_onnx
 from sublm.tasks import encode, evaluate, evaluation_batches, load_task, load_tokenizer, predict, score
 from tests.tasks.tagged_sentences import make_sentences, word_pieces, write_conll
+from tests.tasks.tiny_bert import tiny_bert
 
 
 @pytest.fixture(scope="module")
@@ -17,17 +17,7 @@ def folders(tmp_path_factory):
     where = tmp_path_factory.mktemp("tokens")
     tokenizer = word_pieces()
     tokenizer.save_pretrained(where / "model")
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=32,
-        max_position_embeddings=32,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        BertModel(config).save_pretrained(where / "model")
+    tiny_bert(tokenizer, max_position_embeddings=32).save_pretrained(where / "model")
     (where / "ner").mkdir()
     write_conll(where / "ner" / "train.conll", make_sentences(160, seed=1))
     write_conll(where / "ner" / "valid.conll", make_sentences(40, seed=2))

@@ -443,3 +443,23 @@ def test_skipped_halves_are_not_computed(family):
     outputs(supernet.model, tiny_batch(family, "classification"))
     kept = [(0, "attention"), (1, "ffn")]
     assert set(ran) == {leaf.path for leaf in linear if (leaf.layer, leaf.half) in kept}
+
+
+def test_slices_that_ignore_heads_are_the_first_rows_of_the_whole_attention():
+    model = tiny_model("bert", "encoder", **NO_DROPOUT)
+    aware, ignorant = (SuperNet(copy.deepcopy(model), head_aware=head_aware) for head_aware in (True, False))
+    batch = tiny_batch("bert", "encoder")
+    smaller = ignorant.largest.replace(head_size=ignorant.shape.head_size - 1)
+    for subnet in (smaller, ignorant.largest.replace(heads=(1,) * ignorant.shape.layers)):
+        found = []
+        for supernet in (aware, ignorant):
+            supernet.activate(subnet)
+            found.append(outputs(supernet.model, batch)["last_hidden_state"])
+            cut = supernet.extract(subnet)
+            torch.testing.assert_close(outputs(cut, batch)["last_hidden_state"], found[-1])
+        assert torch.equal(*found) == (subnet is not smaller)  # whole heads are first rows anyway
+    width = ignorant.shape.heads * (ignorant.shape.head_size - 1)
+    names = [name for name in ignorant.extract(smaller).state_dict() if name.endswith("self.query.weight")]
+    assert names
+    for name in names:
+        assert torch.equal(ignorant.extract(smaller).state_dict()[name], model.state_dict()[name][:width])

@@ -3,12 +3,10 @@
 import json
 import random
 
-import torch
-from transformers import BertConfig, BertModel
-
 import sublm
 from sublm.pooling import Pooling
 from tests.tasks.questions import WORDS, word_tokenizer
+from tests.tasks.tiny_bert import tiny_bert
 
 
 def make_pairs(rows, *, seed, words=WORDS[:-2]):
@@ -30,17 +28,7 @@ def write_rows(path, rows):
 def tiny_embedder(folder, *, modes=("mean",), normalise=True, max_length=24, **settings):
     """A sentence-transformers folder with a random model of 2 layers."""
     tokenizer = word_tokenizer()
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=32,
-        max_position_embeddings=48,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = BertModel(config).eval()
+    model = tiny_bert(tokenizer)
     Pooling(modes, normalise, max_length, settings).attach(model)
     sublm.save(model, folder, tokenizer=tokenizer, overwrite=True)
     return model

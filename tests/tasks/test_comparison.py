@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -7,6 +8,8 @@ from hypothesis import strategies as st
 
 from sublm.tasks import Encoded, Examples, Task, compare_answers, encode
 from sublm.tasks.comparison import LONGEST, excerpt
+from sublm.tasks.groups import Groups
+from sublm.tasks.words import WordRows
 from tests.tasks.questions import make_rows, word_tokenizer
 
 
@@ -118,6 +121,73 @@ def test_answers_to_questions_that_changed():
     for example in other["examples"]:
         assert example["original"] != example["model"]
         assert example["original"] in example["texts"]["context"]
+
+
+def test_pairs_whose_rank_moved_most_are_shown():
+    task = Task("t", "embedding", ("a", "b"), "score", metrics=("spearman",))
+    examples = rows_of(np.array([4.0, 3.0, 2.0, 1.0], dtype=np.float32), columns=task.texts)
+    before, after = (np.array(v, dtype=np.float32)[:, None] for v in ([0.9, 0.8, 0.7, 0.6], [0.3, 0.8, 0.7, 0.2]))
+    found = compare_answers(task, examples, encoded(examples), before, after, limit=1)
+    assert found["kind"] == "ranks"
+    assert found["difference"]["largest"] == 2  # the first pair falls behind two others, which move up by one
+    assert found["difference"]["mean"] == 1
+    (example,) = found["examples"]
+    assert example["texts"]["a"] == "a: text 0"
+    assert [example[name] for name in ("expected", "original", "model")] == [
+        "rank 1 (4)",
+        "rank 1 (0.9)",
+        "rank 3 (0.3)",
+    ]
+    # what matters is the order: any rising function of the similarities says the same
+    risen = compare_answers(task, examples, encoded(examples), before, np.exp(5 * after))
+    assert (risen["difference"], risen["pairs"]) == (found["difference"], found["pairs"])
+
+
+def test_words_whose_tag_changed():
+    labels = ("O", "B-PER", "I-PER", "B-LOC")
+    task = Task("t", "tokens", ("words",), "tags", labels=labels, metrics=("f1",))
+    words = [("Ada", "met", "Bo"), ("No", "names"), ("in", "Turin")]
+    tags = [np.array(row) for row in ((1, 0, 1), (0, 0), (0, 3))]
+    examples = Examples(
+        {"words": [" ".join(row) for row in words]}, np.array([1, 0, 1]), {"words": words, "tags": tags}
+    )
+    table = np.array([[1, 0, 1], [0, 0, -100], [0, 3, -100]])
+    known = WordRows(tags, np.arange(3), [np.arange(len(row)) for row in words])
+    rows = Encoded([[5] * 3, [5] * 2, [5] * 2], table, words=known)
+
+    def said(*answers):
+        return np.stack([one_hot(row, 4) for row in answers])
+
+    before, after = said([1, 0, 1], [0, 0, 0], [0, 3, 0]), said([1, 0, 3], [0, 0, 0], [3, 0, 0])
+    found = compare_answers(task, examples, rows, before, after)
+    assert (found["unit"], found["rows"], found["changed"]) == ("words", 7, 3)
+    assert found["right"] == {"both": 4, "original": 3, "model": 0, "neither": 0}
+    assert found["labels"] == ["O", "PER", "LOC"]
+    assert found["matrix"] == [[3, 0, 1], [0, 1, 1], [1, 0, 0]]
+    assert [e["texts"]["words"] for e in found["examples"]] == ["in Turin", "Ada met Bo"]  # most changes first
+    assert found["examples"][0]["original"] == "in O, Turin B-LOC"
+    assert found["examples"][0]["model"] == "in B-LOC, Turin O"
+    assert found["examples"][1]["right"] == [True, False]
+    assert compare_answers(task, examples, rows, before, before)["examples"] == []
+    parts = dataclasses.replace(task, labels=("noun", "verb", "name", "place"))  # without an outside, a tag is a type
+    assert compare_answers(parts, examples, rows, before, after)["labels"] == list(parts.labels)
+
+
+def test_queries_whose_first_passage_changed():
+    task = Task("t", "rerank", ("query", "passage"), "label", metrics=("ndcg_10",))
+    labels = np.array([1.0, 0, 0, 0.5, 1, 0, 0], dtype=np.float32)
+    texts = [f"{row}" for row in range(7)]
+    examples = Examples({"query": ["q", "q", "r", "r", "r", "s", "s"], "passage": texts}, labels)
+    groups = Groups(np.array([0, 0, 1, 1, 1, 2, 2]))  # nothing is relevant to the last query
+    rows = Encoded([[1, 2]] * 7, labels, together=groups)
+    before, after = (np.array(v, dtype=np.float32)[:, None] for v in ([2, 1, 0, 1, 2, 0, 1], [0, 5, 0, 2, 1, 1, 0]))
+    found = compare_answers(task, examples, rows, before, after)
+    assert (found["unit"], found["rows"], found["changed"]) == ("queries", 2, 2)
+    assert found["right"] == {"both": 1, "original": 1, "model": 0, "neither": 0}
+    shown = [(e["texts"]["query"], e["expected"], e["original"], e["model"], e["right"]) for e in found["examples"]]
+    assert shown == [("q", "0", "0", "1", [True, False]), ("r", "4", "4", "3", [True, True])]
+    equal = np.zeros((7, 1), dtype=np.float32)  # a model that says the same of all puts nothing relevant first
+    assert compare_answers(task, examples, rows, before, equal)["right"]["model"] == 0
 
 
 def test_what_cannot_be_compared_is_not():

@@ -28,6 +28,12 @@ def task_of(columns, names=None, **arguments):
             "label",
         ),
         ({"text": LONG, "topic": ["sport", "art", "art"]}, ("text",), "topic"),
+        ({"评论": [f"第{n}条" for n in range(40)], "情感": ["正面", "负面"] * 20}, ("评论",), "情感"),
+        (
+            {"first": [f"a {n}" for n in range(40)], "second": [f"b {n}" for n in range(40)], "same": ["y", "n"] * 20},
+            ("first", "second"),
+            "same",
+        ),
         ({"": ["0", "1", "2"], "text": LONG, "label": ["a", "b", "a"]}, ("text",), "label"),
     ],
 )
@@ -99,6 +105,11 @@ def test_names_of_numbered_labels_are_used():
         ({"text": LONG, "label": [0, 1, 0]}, {"kind": "multiple_choice"}, "not read from own files"),
         ({"text": LONG, "label": [0, 1, 0]}, {"kind": "candidates"}, "not read from own files"),
         ({"p": LONG, "q": LONG}, {}, r"which column is the label.*'p', 'q'.*label="),
+        (
+            {"sentence": ["1", "1", "1"], "Word": LONG, "Tag": ["O", "B-PER", "O"]},
+            {},
+            r"a \.conll file: a word and its tag",
+        ),
         ({"p": LONG, "q": LONG, "r": LONG, "label": [0, 1, 0]}, {}, r"'p', 'q', 'r' all hold texts.*text="),
         ({"n": [1, 2, 3], "label": [0, 1, 0]}, {}, r"no column holds texts.*text="),
         ({"text": [], "label": []}, {}, "empty"),

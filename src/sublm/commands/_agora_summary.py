@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sublm.commands._summary import RunSummary
 from sublm.progress import show_duration
 
 if TYPE_CHECKING:
@@ -47,17 +46,8 @@ class AgoraPlan(dict[str, Any]):
         return Group(Text(head), table, Text("An estimate, good to a factor of two. Nothing was trained."))
 
 
-class AgoraSummary(dict[str, Any]):
-    """The content of an agora.json, shown as a table of the rounds.
-
-    Args:
-        found: The content.
-        folder: The run directory.
-    """
-
-    def __init__(self, found: Mapping[str, Any], folder: Path):
-        super().__init__(found)
-        self._folder = folder
+class AgoraSummary(RunSummary):
+    """The content of an agora.json, shown as a table of the rounds."""
 
     def __rich__(self) -> RenderableType:
         """The rounds, and the scores on the validation split."""

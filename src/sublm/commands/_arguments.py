@@ -173,6 +173,23 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
+def as_options(message: str, command: Command) -> str:
+    """A message with the arguments it names, such as `label=` or `kind="rerank"`, as they are typed: `--label`.
+
+    Args:
+        message: Written for Python.
+        command: Whose arguments these are; other names stay.
+    """
+    options = {parameter.name: parameter.option for parameter in command.parameters}
+
+    def typed(found: re.Match[str]) -> str:
+        name, quoted, value = found["name"], found["quoted"], found["value"]
+        return " ".join(filter(None, (options[name], quoted or value.removesuffix("True"))))  # switches have no value
+
+    names = "|".join(map(re.escape, options))
+    return re.sub(rf"""(?<![\w.])(?P<name>{names})=(?:(["'])(?P<quoted>[^"']*)\2|(?P<value>\w*))""", typed, message)
+
+
 def _typed(command: Command, arguments: Sequence[str]) -> dict[str, Any]:
     """The values typed, and no others."""
     from jsonargparse import ArgumentParser

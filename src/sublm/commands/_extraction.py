@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sublm.commands._summary import show_count
+from sublm.commands._summary import RunSummary, show_count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -14,17 +12,8 @@ if TYPE_CHECKING:
 _SHOWN = 12
 
 
-class ExtractionSummary(dict[str, Any]):
-    """The content of an extraction.json, shown as the W table and what is known of its reliability.
-
-    Args:
-        found: The content.
-        folder: The run directory.
-    """
-
-    def __init__(self, found: Mapping[str, Any], folder: Path):
-        super().__init__(found)
-        self._folder = folder
+class ExtractionSummary(RunSummary):
+    """The content of an extraction.json, shown as the W table and what is known of its reliability."""
 
     def __rich__(self) -> RenderableType:
         """The table, the choice, ranks and ratios, and where things lie."""

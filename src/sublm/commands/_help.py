@@ -23,6 +23,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "space_min",
         "space_max",
         "space_steps",
+        "stock",
     ),
     "Grid of shapes": (
         "grid",
@@ -121,6 +122,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "baseline_sizes",
         "examples",
         "onnx",
+        "exports",
     ),
     "Latency": ("runtime", "runtime_precision", "threads", "length", "batch", "rounds", "budget", "predictor", "force"),
     "Run": ("seed", "only_importance", "dry_run", "overwrite", "quiet", "json"),

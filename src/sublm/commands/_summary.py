@@ -13,17 +13,25 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-class FrontSummary(dict[str, Any]):
-    """The content of a front.json, shown as a table with the paths that matter.
+class RunSummary(dict[str, Any]):
+    """What a run found, still the plain data of its file, shown with the paths that matter.
 
     Args:
-        front: The content.
+        found: The content of the file.
         folder: The run directory.
     """
 
-    def __init__(self, front: Mapping[str, Any], folder: Path):
-        super().__init__(front)
+    def __init__(self, found: Mapping[str, Any], folder: Path):
+        super().__init__(found)
         self._folder = folder
+
+
+MUCH = 1.03
+"""What a model keeps at most of an original that has learnt the task."""
+
+
+class FrontSummary(RunSummary):
+    """The content of a front.json, shown as a table."""
 
     def __rich__(self) -> RenderableType:
         """The table, what was chosen and why, and where things lie."""
@@ -36,8 +44,27 @@ class FrontSummary(dict[str, Any]):
         lines.append(f"{'Models':<8} {self._folder / 'models'}")
         if self["chosen"]:
             lines.insert(0, f"{'Chosen':<8} {self._folder / 'models' / self['chosen']}")
-        said = [self["why"], *([in_words(self["racing"])] if self.get("racing") else [])]
+        said = [*self._answer(), self["why"], *([in_words(self["racing"])] if self.get("racing") else [])]
         return Group(self._table(), Text("\n".join(said)), Text("\n".join(lines)))
+
+    def _answer(self) -> list[str]:
+        """What the chosen model keeps, and what that makes quicker or less."""
+        chosen = next((point for point in self["points"] if point["name"] == self["chosen"]), None)
+        teacher, metric = self["teacher"], self["task"]["metric"]
+        if chosen is None or not chosen.get("score") or not teacher.get("score"):
+            return []
+        took, takes = (entry.get("latency_ms") for entry in (teacher, chosen))
+        gain = f"{chosen['macs'] / teacher['macs']:.0%} of its MACs"
+        if took and takes:
+            gain += f", {took['minimum'] / takes['minimum']:.2f} times as fast"
+        kept = chosen["score"] / teacher["score"]
+        said = f"{chosen['name']} keeps {kept:.1%} of the original's {metric} with {gain}."
+        deployed = (chosen.get("deployed_scores") or {}).get(metric)
+        if deployed is not None:  # the table has the scores of the weights as they are
+            said += f" In {self['latency']['precision']} it scores {deployed:.4f}."
+        if kept > MUCH and teacher.get("train_seconds"):
+            said += " The original may have been fine-tuned too briefly: give it more --teacher-epochs."
+        return [said]
 
     def _table(self) -> RenderableType:
         from rich.box import SIMPLE_HEAD
@@ -86,7 +113,7 @@ class PlanSummary(dict[str, Any]):
             f"About {show_duration(self['seconds'])} in all, or {self['plain_fine_tunings']:.1f} plain fine-tunings; "
             "an estimate, good to a factor of two. Nothing was trained."
         )
-        return Group(head, table, foot)
+        return Group(head, table, foot, *([Text(self["advice"])] if self.get("advice") else []))
 
 
 class LatencySummary(dict[str, Any]):
@@ -226,10 +253,11 @@ class FinetuneSummary(dict[str, Any]):
             cells += [f"{shrink['per_step']:.2%}" + (" erases" if shrink["erases"] else ""), _state(setting)]
             table.add_row(*cells, style="bold" if not number else "" if setting["state"] == "ended" else "dim")
         metric, point = self["metric"], best["hyperparameters"]
+        score = best["validation"].get(metric)
         same = [f"{name.replace('_', ' ')} {value:g}" for name, value in point.items()]
         said = [
             f"{self['task']['name']}, {metric}: mean ± deviation over seeds; chosen on the search split",
-            f"The best run has {best['validation'].get(metric) or float('nan'):.4f} on the validation split: "
+            f"The best run has {float('nan') if score is None else score:.4f} on the validation split: "
             f"{', '.join(same)}",
         ]
         if len(settings) > self.ROWS:

@@ -137,7 +137,16 @@ def agora(
     if grid is None and not any(axes.values()):
         axes |= {"learning_rate": [5e-5, 1e-4, 2e-4], "seed": [0, 1]}
     with progress.stage("Reading the task and the models"):
-        rows = load_task(task, data=data, text=text, label=label, search_share=search_share, seed=seed, limit=limit)
+        rows = load_task(
+            task,
+            data=data,
+            text=text,
+            label=label,
+            search_share=search_share,
+            seed=seed,
+            limit=limit,
+            announce=False,
+        )
         check_task(rows, options)
         sets = Grid.of(grid or "default", rows.task.name).replaced(**axes)
         tuner = ModelTuner(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from sublm.settings import Settings
+from sublm.settings import LISTS, Settings
 
 
 def compress(
@@ -36,6 +36,7 @@ def compress(
     space_min: str = Settings.space_min,
     space_max: str = Settings.space_max,
     space_steps: int = Settings.space_steps,
+    stock: bool = True,
     importance: str = Settings.importance,
     movement_epochs: int = Settings.movement_epochs,
     movement_learning_rate: float = Settings.movement_learning_rate,
@@ -80,8 +81,9 @@ def compress(
     baseline_sizes: list[float] | None = None,
     examples: bool = True,
     onnx: bool = False,
-    runtime: Literal["torch", "onnx", "openvino"] = "torch",
-    runtime_precision: Literal["fp32", "bf16", "int8"] = "fp32",
+    exports: list[str] | None = None,
+    runtime: str = Settings.runtime,
+    runtime_precision: Literal["fp32", "bf16", "fp16", "int8", "int8-static"] = "fp32",
     threads: int = Settings.threads,
     predictor: str | None = None,
     force: bool = False,
@@ -141,6 +143,7 @@ def compress(
             '4400M'.
         space_max: Of the largest one.
         space_steps: Sub-networks that it is made from, both ends included.
+        stock: In the space uniform, end in models of stock transformers classes: the hidden size follows the heads.
         importance: The score by which heads, neurons and layers are sorted: taylor, taylor_gate, fisher,
             magnitude, movement or none; or a folder of saved scores, such as another run's.
         movement_epochs: Epochs of fine-tuning in which the importance movement is learned.
@@ -195,9 +198,13 @@ def compress(
         baseline_sizes: Shares of the multiply-accumulates at which baselines are trained; 0.5, 0.25 and 0.1 if not
             given.
         examples: Show in the report texts, of those the search scored on, whose answer changed.
-        onnx: Write each model as ONNX too.
-        runtime: What the models will run in, and latency is measured in.
-        runtime_precision: In what precision: bf16 in torch and openvino, int8 in onnx.
+        onnx: Write each model as ONNX too, which is --exports onnx.
+        exports: Forms that each model is written in too, scored on the task and measured: onnx, onnx-fp16, onnx-int8,
+            onnx-int8-static, openvino, openvino-fp16, openvino-int8-static.
+        runtime: What the models will run in: torch, onnx or openvino, or one with its precision, such as onnx-int8.
+            Latency is measured in it, and the model is chosen by its score there.
+        runtime_precision: In what precision: bf16 in torch and openvino, fp16 and int8-static in onnx and openvino,
+            int8 in onnx.
         threads: Threads used when latency is measured.
         predictor: A latency.json of another run, to be used instead of measuring sub-networks anew.
         force: Use a latency predictor though it was fitted on another device.
@@ -224,8 +231,7 @@ def compress(
     from sublm.pipeline import compress as work
 
     # Those are the command line's own; and lists cannot be defaults of a signature: left to Settings if not given.
-    many = ("target", "objectives", "sizes", "baselines", "baseline_sizes")
-    skipped = {"recipe", "json", *(name for name in (*many, "task") if settings[name] is None)}
+    skipped = {"recipe", "json", *(name for name in (*LISTS, "task") if settings[name] is None)}
     found = work(**{name: value for name, value in settings.items() if name not in skipped})
     if dry_run:
         return PlanSummary(found)

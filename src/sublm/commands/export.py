@@ -7,34 +7,47 @@ from typing import Any
 
 
 def export(
-    folder: Path, *, out: Path | None = None, overwrite: bool = False, quiet: bool = False, json: bool = False
+    folder: Path,
+    *,
+    to: list[str] | None = None,
+    texts: Path | None = None,
+    out: Path | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    quiet: bool = False,
+    json: bool = False,
 ) -> Any:
-    """Write a model as ONNX, and check that it answers as in torch.
+    """Write a model for ONNX Runtime or OpenVINO, and compare what it answers with torch.
 
-    Batch and length stay free. The file needs nothing of SubLM to run.
+    Batch and length stay free, and embedding models pool inside. The files need nothing of SubLM to run. Those in fp32
+    must give what torch gives; of the others it is told how far they are from it.
 
     Args:
         folder: A model's folder, as `sublm compress` wrote it.
-        out: The file to write; FOLDER/model.onnx if not given.
-        overwrite: Replace the file if it is there.
+        to: Forms to write: onnx, onnx-fp16, onnx-int8, onnx-int8-static, openvino, openvino-fp16,
+            openvino-int8-static; onnx if not given.
+        texts: A file of texts of the task, one per line or in the columns of a table. Static int8 needs them to measure
+            ranges on, and files are compared with torch on them; without, on random texts. Give none that a score is
+            reported on.
+        out: The folder to write to; the model's own if not given.
+        seed: Of the texts that are drawn.
+        overwrite: Replace files that are there.
         quiet: Show nothing but errors.
         json: Print the result as JSON on standard output, and nothing else there.
 
     Examples:
         sublm export runs/sst2/models/m25
+        sublm export runs/sst2/models/m25 --to onnx-int8-static openvino --texts reviews.csv
     """
-    from sublm.errors import ExportError
-    from sublm.export import check_onnx, export_onnx
-    from sublm.export.save import load
+    from sublm.export.exporting import export_folder
     from sublm.progress import make_progress
 
-    path = out or folder / "model.onnx"
-    if path.exists() and not overwrite:
-        raise ExportError(f"{path} is there already; replace it with --overwrite or name another with --out.")
-    progress = make_progress(quiet=quiet)
-    with progress.stage(f"Writing {path}"):
-        model = load(folder)
-        export_onnx(model, path)
-    with progress.stage("Comparing it with torch"):
-        difference = check_onnx(model, path)
-    return {"onnx": str(path), "bytes": path.stat().st_size, "largest_difference": difference}
+    return export_folder(
+        folder,
+        to or ["onnx"],
+        texts=texts,
+        out=out,
+        seed=seed,
+        overwrite=overwrite,
+        progress=make_progress(quiet=quiet),
+    )

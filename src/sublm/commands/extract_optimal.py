@@ -26,7 +26,7 @@ def extract_optimal(
     count_embeddings: bool = True,
     cost: Literal["macs", "latency"] = "macs",
     runtime: Literal["torch", "onnx", "openvino"] = "torch",
-    runtime_precision: Literal["fp32", "bf16", "int8"] = "fp32",
+    runtime_precision: Literal["fp32", "bf16", "fp16", "int8", "int8-static"] = "fp32",
     threads: int = 1,
     length: int = 128,
     rounds: int = 20,
@@ -75,7 +75,8 @@ def extract_optimal(
         count_embeddings: Whether p counts the embedding tables.
         cost: What i is: macs, counted, or latency, measured.
         runtime: What runs a model whose latency is measured.
-        runtime_precision: In what precision: bf16 in torch and openvino, int8 in onnx.
+        runtime_precision: In what precision: bf16 in torch and openvino, fp16 and int8-static in onnx and openvino,
+            int8 in onnx.
         threads: Threads of a forward pass that is measured.
         length: Tokens of a text that MACs and latency are of; of a task's texts, at most.
         rounds: Times each shape is measured.

@@ -30,8 +30,9 @@ def latency(
 
     Args:
         models: Folders of models, or ONNX files; they come before the options.
-        runtime: What runs them: torch, onnx, openvino; torch if not given.
-        precision: fp32, bf16 (torch, openvino), int8 (onnx); fp32 if not given.
+        runtime: What runs them: torch, onnx, openvino, or one with its precision, such as onnx-int8; torch if not
+            given.
+        precision: fp32, bf16 (torch, openvino), fp16, int8-static (onnx, openvino), int8 (onnx); fp32 if not given.
         threads: Threads of one forward pass; 1 if not given.
         length: Tokens of a text; 128 if not given.
         batch: Texts at a time; 1 if not given.

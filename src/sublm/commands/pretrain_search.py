@@ -12,6 +12,7 @@ def pretrain_search(
     target: list[str],
     out: Path | None = None,
     recipe: str | None = None,
+    base: str | None = None,
     tasks: list[str] | None = None,
     task_epochs: int = 1,
     task_limit: int = 2000,
@@ -22,7 +23,7 @@ def pretrain_search(
     top: int = 3,
     further_steps: int = 0,
     runtime: Literal["torch", "onnx", "openvino"] = "torch",
-    runtime_precision: Literal["fp32", "bf16", "int8"] = "fp32",
+    runtime_precision: Literal["fp32", "bf16", "fp16", "int8", "int8-static"] = "fp32",
     threads: int = 1,
     length: int = 0,
     seed: int = 0,
@@ -38,10 +39,12 @@ def pretrain_search(
 
     Args:
         run: The run directory of `sublm pretrain`.
-        target: What they must meet, such as 'speedup>=4x', 'latency<=8ms', 'macs<=25%' or 'parameters<=10M'; shares
-            are of the whole super-network, and times are measured on this machine.
+        target: What they must meet, such as 'speedup>=4x', 'latency<=8ms', 'macs<=25%' or 'parameters<=10M'; times
+            are measured on this machine.
         out: Where to; RUN/search if not given.
         recipe: Start from published settings: autotinybert, autotinybert-kd or autotinybert-fast.
+        base: The model that shares and speed-ups are of: a folder, or a name on the hub; the paper's is
+            google-bert/bert-base-uncased. The whole super-network if not given.
         tasks: Judge by the mean score of fine-tunings on these tasks, in place of the validation loss.
         task_epochs: Epochs of each.
         task_limit: Training rows of each, at most.
@@ -64,6 +67,7 @@ def pretrain_search(
     Examples:
         sublm pretrain-search runs/pretrain-my-model --target 'speedup>=4x' --top 1
         sublm pretrain-search runs/pretrain-my-model --target 'macs<=25%' --fast --top 1
+        sublm pretrain-search runs/pretrain-my-model --target 'speedup>=7x' --base ./bert-base
     """
     given = {name: value for name, value in locals().items() if name not in _OWN}
     from sublm.progress import make_progress

@@ -45,10 +45,11 @@ def trim_vocabulary(
         sublm trim-vocabulary ./my-model --corpus reviews.txt --out ./smaller
         sublm trim-vocabulary ./my-model --corpus wiki/ --covers 0.9999 --out ./smaller
     """
+    from sublm.commands._trim_summary import TrimSummary
     from sublm.progress import make_progress
     from sublm.vocabulary import Choice, trim_folder
 
-    return trim_folder(
+    report = trim_folder(
         model,
         corpus,
         out,
@@ -58,3 +59,4 @@ def trim_vocabulary(
         overwrite=overwrite,
         progress=make_progress(quiet=quiet),
     )
+    return TrimSummary(report)

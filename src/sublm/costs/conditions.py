@@ -12,13 +12,14 @@ from sublm.errors import LatencyError
 
 RUNTIMES: Mapping[str, tuple[str, ...]] = {
     "torch": ("fp32", "bf16"),
-    "onnx": ("fp32", "int8"),
-    "openvino": ("fp32", "bf16"),
+    "onnx": ("fp32", "fp16", "int8", "int8-static"),
+    "openvino": ("fp32", "bf16", "fp16", "int8-static"),
 }
 """Runtime -> precisions it is measured in.
 
-torch's own dynamic int8 is deprecated, ONNX Runtime has no bf16 on CPUs, and OpenVINO runs dynamically quantised files
-slower than those in fp32.
+"int8" measures the ranges of activations in every pass, "int8-static" has measured them beforehand. torch's own dynamic
+int8 is deprecated, ONNX Runtime has no bf16 on CPUs and unpacks fp16 there, and OpenVINO runs dynamically quantised
+files slower than those in fp32.
 """
 
 MODULES: Mapping[str, str] = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
@@ -31,7 +32,7 @@ class Conditions:
 
     Attributes:
         runtime: One of `RUNTIMES`.
-        precision: "fp32", "bf16" or "int8"; "file" for a file of which nothing else is known.
+        precision: One that the runtime has; "file" for a file of which nothing else is known.
         threads: Threads of one forward pass.
         length: Tokens of a text, or the lengths over which a round takes the mean.
         batch: Texts in one forward pass, all of the same length.
@@ -68,6 +69,12 @@ class Conditions:
         return replace(found, length=tuple(length) if isinstance(length, (list, tuple)) else length)
 
 
+def split_runtime(name: str) -> tuple[str, str | None]:
+    """A runtime that is written with its precision: "onnx-int8" is ("onnx", "int8"), "onnx" is ("onnx", None)."""
+    runtime, _, precision = name.partition("-")
+    return runtime, precision or None
+
+
 def grid(
     runtimes: Sequence[str] = ("torch",),
     precisions: Sequence[str] = ("fp32",),
@@ -75,7 +82,7 @@ def grid(
     lengths: Iterable[int | tuple[int, ...]] = (128,),
     batches: Sequence[int] = (1,),
 ) -> tuple[list[Conditions], list[str]]:
-    """Every combination that exists.
+    """Every combination that exists; a runtime written with its precision, such as "onnx-int8", is taken in that alone.
 
     Returns:
         The conditions, and a sentence for every pair of runtime and precision that was left out.
@@ -83,14 +90,17 @@ def grid(
     Raises:
         LatencyError: If a name is unknown, a number is too small, or nothing is left.
     """
-    unknown = sorted({r for r in runtimes if r not in RUNTIMES})
+    written = [split_runtime(name) for name in runtimes]
+    runtimes = [runtime for runtime, own in written if own is None]
+    exact = [(runtime, own) for runtime, own in written if own is not None]
+    unknown = sorted({r for r, _ in written if r not in RUNTIMES})
     if unknown:
         raise LatencyError(f"runtime must be one of {', '.join(RUNTIMES)}; got {', '.join(map(repr, unknown))}.")
     offered = dict.fromkeys(precision for known in RUNTIMES.values() for precision in known)
-    unknown = sorted({p for p in precisions if p not in offered})
+    unknown = sorted({p for p in (*precisions, *(own for _, own in exact)) if p not in offered})
     if unknown:
         raise LatencyError(f"precision must be one of {', '.join(offered)}; got {', '.join(map(repr, unknown))}.")
-    pairs = [(r, p) for r in dict.fromkeys(runtimes) for p in dict.fromkeys(precisions)]
+    pairs = list(dict.fromkeys([*((r, p) for r in runtimes for p in precisions), *exact]))
     kept = [(r, p) for r, p in pairs if p in RUNTIMES[r]]
     left_out = [f"{r} has no {p}; it has {', '.join(RUNTIMES[r])}." for r, p in pairs if p not in RUNTIMES[r]]
     if not kept:

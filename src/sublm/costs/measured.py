@@ -25,6 +25,7 @@ def measure_subnets(
     supernet: SuperNet,
     subnets: Sequence[Subnet],
     *,
+    reference: SuperNet | None = None,
     prepare: Callable[[Any], Candidate] | None = None,
     measure: Callable[..., Mapping[str, Latency]] = measure_latency,
     statistic: str = "minimum",
@@ -35,11 +36,13 @@ def measure_subnets(
     """Measures sub-networks as the ordinary models they would become, the super-network's largest among them.
 
     If they do not fit into memory together, they are measured in groups, the largest in each; what a group took is
-    divided by how much slower the largest was in it than in the quickest group, or than it is known to be.
+    divided by how much slower the largest was in it than in the quickest group, or than it is known to be. Another
+    model may take the largest's place.
 
     Args:
         supernet: The super-network; latency depends on shapes, so it needs no training.
         subnets: Different sub-networks.
+        reference: The model to measure in every group in place of this super-network's largest, made elastic.
         prepare: Turns an extracted model into what is measured, such as the path of its ONNX file.
         measure: `measure_latency`, or a function like it.
         statistic: What of a measured latency is given back.
@@ -48,19 +51,19 @@ def measure_subnets(
         **options: Passed on to `measure`: runtime, precision, threads, length, batch, rounds, ...
 
     Returns:
-        Milliseconds in the order of the sub-networks, [N], and the largest's latency.
+        Milliseconds in the order of the sub-networks, [N], and the latency of the largest, or of the reference.
     """
-    largest = supernet.largest
-    chosen = {subnet.key: subnet for subnet in [largest, *subnets]}
-    makers = {key: partial(supernet.extract, subnet) for key, subnet in chosen.items()}
+    whole, first = (supernet, supernet.largest.key) if reference is None else (reference, "reference")
+    chosen = {first: (whole, whole.largest), **{subnet.key: (supernet, subnet) for subnet in subnets}}
+    makers = {key: partial(source.extract, subnet) for key, (source, subnet) in chosen.items()}
     sizes = {
-        key: cost_model(supernet).parameters(subnet, embeddings=False) + _WORDS * count(subnet.hidden)
-        for key, subnet in chosen.items()
+        key: cost_model(source).parameters(subnet, embeddings=False) + _WORDS * count(subnet.hidden)
+        for key, (source, subnet) in chosen.items()
     }
     found, quickest = measure_models(
         makers,
         sizes,
-        largest.key,
+        first,
         prepare=prepare,
         measure=measure,
         statistic=statistic,

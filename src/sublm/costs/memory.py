@@ -12,8 +12,17 @@ from sublm.spaces.subnet import Subnet, count
 if TYPE_CHECKING:
     from sublm.supernet.supernet import SuperNet
 
-BYTES: Mapping[str, tuple[int, int]] = {"fp32": (4, 4), "bf16": (2, 2), "int8": (1, 4)}
-"""Precision -> bytes of a weight and of an activation; in dynamic int8, activations are stored in fp32."""
+BYTES: Mapping[str, tuple[int, int]] = {
+    "fp32": (4, 4),
+    "fp16": (4, 4),
+    "bf16": (2, 2),
+    "int8": (1, 4),
+    "int8-static": (1, 4),
+}
+"""Precision -> bytes of a weight and of an activation.
+
+In int8, activations are in fp32 between the products; files in fp16 are unpacked when they are loaded on a CPU.
+"""
 
 
 def memory(
@@ -32,7 +41,7 @@ def memory(
         subnet: A sub-network that fits it.
         length: Tokens of a text.
         batch: Texts of one forward pass.
-        precision: "fp32", "bf16" or "int8".
+        precision: One of `BYTES`.
 
     Raises:
         SubnetError: If the sub-network asks for more than the super-network has.

@@ -44,6 +44,7 @@ class LatencyPredictor:
         conditions: Runtime, precision, threads, length, batch and device of the measurements.
         machine: What they were made on.
         largest: Milliseconds that the largest sub-network took, by which later sessions tell whether they are slower.
+        reference: Milliseconds that another model took which was measured in its place; None without one.
     """
 
     model: AdditiveModel | MLPModel
@@ -55,6 +56,7 @@ class LatencyPredictor:
     conditions: Mapping[str, Any]
     machine: Mapping[str, Any]
     largest: float | None = None
+    reference: float | None = None
 
     def __call__(self, subnet: Subnet) -> float:
         """Milliseconds of one forward pass."""
@@ -107,6 +109,7 @@ class LatencyPredictor:
             "conditions": dict(self.conditions),
             "machine": dict(self.machine),
             "largest": self.largest,
+            "reference": self.reference,
         }
 
     @classmethod
@@ -119,7 +122,8 @@ class LatencyPredictor:
         try:
             kinds: dict[str, Any] = {AdditiveModel.kind: AdditiveModel, MLPModel.kind: MLPModel}
             model = kinds[data["model"]["kind"]].from_dict(data["model"])
-            rest = {name: data[name] for name in cls.__dataclass_fields__ if name != "model"}
+            rest = {name: data[name] for name in cls.__dataclass_fields__ if name not in ("model", "reference")}
+            rest["reference"] = data.get("reference")  # files of earlier versions have none
             rest["ratios"] = tuple(float(ratio) for ratio in rest["ratios"])
             if len(rest["ratios"]) != rest["points"]:
                 raise ValueError("a ratio is needed for every point")
@@ -176,6 +180,7 @@ def fit_latency(
     subnets: Sequence[Subnet],
     *,
     model: Literal["additive", "mlp"] = "additive",
+    reference: SuperNet | None = None,
     prepare: Callable[[Any], Candidate] | None = None,
     statistic: Literal["minimum", "median"] = "minimum",
     measure: Callable[..., Mapping[str, Latency]] = measure_latency,
@@ -190,6 +195,7 @@ def fit_latency(
         supernet: The super-network.
         subnets: Some tens of sub-networks, spread over the sizes that will be asked for.
         model: "additive", or "mlp" as published (for comparison: it wants thousands of measurements).
+        reference: See `measure_subnets`.
         prepare: Turns an extracted model into what is measured, such as the path of its ONNX file.
         statistic: What is predicted; the minimum is the steadier one on a busy machine.
         measure: `measure_latency`, or a function like it.
@@ -209,11 +215,21 @@ def fit_latency(
             f"give at least {LEAST_POINTS - 1} besides the largest, better 30."
         )
     times, sample = measure_subnets(
-        supernet, chosen, prepare=prepare, measure=measure, statistic=statistic, seed=seed, **options
+        supernet,
+        chosen,
+        reference=reference,
+        prepare=prepare,
+        measure=measure,
+        statistic=statistic,
+        seed=seed,
+        **options,
     )
     conditions = {name: value for name, value in sample.to_dict().items() if name in _CONDITIONS}
     found = fit_times(Counts.of(chosen), times, conditions, model=model, statistic=statistic, seed=seed)
-    return replace(found, largest=float(getattr(sample, statistic)))
+    first = float(getattr(sample, statistic))
+    if reference is None:
+        return replace(found, largest=first)
+    return replace(found, largest=float(times[0]), reference=first)
 
 
 def fit_times(

@@ -22,7 +22,7 @@ from sublm.pooling import pooling_of
 Inputs = dict[str, Tensor]
 Candidate = nn.Module | Callable[[Inputs], Any] | str | Path
 
-_VOCABULARY = 32  # for candidates that do not tell theirs: below any
+_VOCABULARY = 16  # for candidates that do not tell theirs: below any
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def make_ready(
     if not isinstance(model, (nn.Module, str, Path)):
         if not callable(model):
             raise LatencyError(
-                f"{name}: a model, a function or the path of an .onnx file is needed, not a {type(model).__name__}."
+                f"{name}: a model, a function or the path of an exported file is needed, not a {type(model).__name__}."
             )
         return Ready(model, batches, "cpu", conditions.threads)
     if conditions.runtime == "torch":
@@ -78,7 +78,7 @@ def make_ready(
         return _torch_model(model, conditions, batches, stack, copies)
     if isinstance(model, nn.Module):
         raise LatencyError(
-            f"{name}: with runtime={conditions.runtime!r} the path of an .onnx file is needed, not a "
+            f"{name}: with runtime={conditions.runtime!r} the path of an exported file is needed, not a "
             f"{type(model).__name__}. Write it with sublm export, or use runtime='torch'."
         )
     path = Path(model)
@@ -161,7 +161,7 @@ def _openvino_model(
 
 def _check_file(name: str, path: Path) -> None:
     if not path.is_file():
-        raise LatencyError(f"{name}: {path} is not a file; give the path of an .onnx file.")
+        raise LatencyError(f"{name}: {path} is not a file; give the path of an .onnx file, or of OpenVINO's .xml.")
 
 
 def _feeds(name: str, path: Path, wanted: list[tuple[str, int]], batches: list[Inputs]) -> list[Any]:

@@ -45,8 +45,34 @@ METRIC_IDS = {
 DATASETS = {name: (published.hub, published.config) for name, published in PUBLISHED.items()}
 """Tasks whose data is on the Hub -> its name there and the configuration."""
 
-RUNTIMES = {"torch": "PyTorch", "onnx": "ONNX Runtime"}
+RUNTIMES = {"torch": "PyTorch", "onnx": "ONNX Runtime", "openvino": "OpenVINO"}
 """Runtimes as people write them."""
+
+CALLS = {
+    "classification": """classify = pipeline("text-classification", model=model, tokenizer=tokenizer)
+print(classify("one text"))  # two texts: classify({"text": "one", "text_pair": "another"})
+""",
+    "regression": 'print(model(**tokenizer("one text", "another text", return_tensors="pt")).logits)\n',
+    "tokens": """tag = pipeline("token-classification", model=model, tokenizer=tokenizer, aggregation_strategy="simple")
+print(tag("one text"))
+""",
+    "rerank": 'print(model(**tokenizer("a query", "a passage", return_tensors="pt")).logits.sigmoid())\n',
+}
+"""Kind of task -> the lines that ask a loaded model."""
+
+ONNX_USE = """
+
+```python
+import onnxruntime
+from transformers import AutoTokenizer
+
+folder = "path/to/this/folder"
+tokenizer = AutoTokenizer.from_pretrained(folder{trust})
+session = onnxruntime.InferenceSession(folder + "/model.onnx")
+inputs = tokenizer(["one text", "another text"], padding=True, return_tensors="np")
+outputs = session.run(None, {{entry.name: inputs[entry.name] for entry in session.get_inputs()}})
+```"""
+"""How a file for ONNX Runtime is asked; the inputs of a graph are those of the tokenizer."""
 
 _NAS = "neural-architecture-search"
 _HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
@@ -83,6 +109,7 @@ class ModelCard:
         language: Language codes.
         parent_fingerprint: SHA-256 of the parent's files.
         onnx: Whether model.onnx lies beside the weights.
+        exports: The files of other runtimes beside them: title, file, bytes, score and latency_ms of each.
         hyperparameters: Of a model that was only fine-tuned: what with.
         tried: How many points of hyper-parameters these were chosen from.
     """
@@ -113,6 +140,7 @@ class ModelCard:
     language: tuple[str, ...] = ()
     parent_fingerprint: str | None = None
     onnx: bool = False
+    exports: tuple[Mapping[str, Any], ...] = ()
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     tried: int = 0
 
@@ -149,7 +177,7 @@ class ModelCard:
             "split": task.get("split", "validation"),
             "examples": task.get("examples"),
             "search_examples": task.get("search_examples"),
-            "score_before": point.get("score_before"),
+            "score_before": None if point.get("train_seconds") == 0 else point.get("score_before"),
             "parent_score": teacher.get("score"),
             "costs": {key: point[key] for key in costs if point.get(key) is not None},
             "parent_costs": {key: teacher[key] for key in costs if teacher.get(key) is not None},
@@ -159,6 +187,7 @@ class ModelCard:
             "machine": machine,
             "seed": front.get("seed"),
             "onnx": bool(point.get("onnx")),
+            "exports": tuple(point.get("exports") or ()),
         }
         return cls(**{**fields, **more})
 
@@ -229,6 +258,8 @@ def render_card(card: ModelCard) -> str:
         _hyperparameters(card) if card.hyperparameters else _costs(card),
         "## Use",
         _use(card),
+        "## Files for other runtimes" if card.exports else "",
+        _exports(card) if card.exports else "",
         "## What was kept" if card.subnet else "",
         _kept(card.subnet) if card.subnet else "",
         "## How it was made",
@@ -345,7 +376,7 @@ def _costs(card: ModelCard) -> str:
         texts = f"{length} tokens" if isinstance(length, int) else "lengths of the task’s own texts"
         runtime = str(card.latency.get("runtime", "torch"))
         settings = [
-            RUNTIMES.get(runtime, runtime),
+            f"{RUNTIMES.get(runtime, runtime)} in {card.latency.get('precision', 'fp32')}",
             f"batch {card.latency.get('batch', 1)}",
             texts,
             f"threads: {card.latency.get('threads', 'not stated')}",
@@ -359,21 +390,22 @@ def _costs(card: ModelCard) -> str:
 def _use(card: ModelCard) -> str:
     auto = PIPELINES[card.kind][2]
     trust = "" if card.stock else ", trust_remote_code=True"
+    call = CALLS.get(card.kind, "")
     text = (
         f"""```python
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import SentenceTransformer  # pip install sentence-transformers
 
 model = SentenceTransformer("path/to/this/folder"{trust})
 embeddings = model.encode(["one text", "another text"])
 ```"""
         if card.kind == "embedding"
         else f"""```python
-from transformers import {auto}, AutoTokenizer
+from transformers import {auto}, AutoTokenizer{", pipeline" if "pipeline(" in call else ""}
 
 folder = "path/to/this/folder"
 tokenizer = AutoTokenizer.from_pretrained(folder{trust})
 model = {auto}.from_pretrained(folder{trust})
-```"""
+{call}```"""
     )
     if not card.stock:
         text += """
@@ -390,7 +422,28 @@ model = sublm.load("path/to/this/folder")
         text += "\n\n`model.onnx` is the same model for ONNX Runtime; batch and length are free."
         if card.kind == "embedding":
             text += " It pools inside: its output `sentence_embedding` is ready to be compared."
+        if card.kind != "multiple_choice":  # whose input has an axis more
+            text += ONNX_USE.format(trust=trust)
     return text
+
+
+def _exports(card: ModelCard) -> str:
+    rows = []
+    for entry in card.exports:
+        score, latency = entry.get("score"), (entry.get("latency_ms") or {}).get("minimum")
+        rows.append(
+            [
+                _code(Path(entry["file"]).name),
+                str(entry["title"]),
+                "" if score is None else _score(score),
+                "" if latency is None else f"{latency:.2f}",
+                f"{entry['bytes'] / 1e6:.1f}",
+            ]
+        )
+    text = f"Each was asked the same texts as the model itself, and timed on the same machine ({card.split} split)."
+    if any(entry["name"].startswith("openvino") for entry in card.exports):
+        text += " OpenVINO’s weights lie in the .bin file beside each .xml."
+    return f"{text}\n\n{_table(['file', 'for', card.metric, 'latency (ms)', 'MB'], rows)}"
 
 
 def _kept(subnet: Subnet) -> str:

@@ -1,4 +1,4 @@
-"""Writing a model as ONNX, comparing it with torch, and quantising it to int8."""
+"""Writing a model as ONNX, comparing an exported file with torch, and quantising it to int8."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sublm.errors import ExportError
+from sublm.export.sessions import open_session
 from sublm.optional import try_import
 from sublm.outputs import EMBEDDING, compared, named_outputs
 from sublm.pooling import pooling_of
@@ -28,7 +29,7 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _LARGEST = 2**31 - 1  # bytes a protobuf file can hold
 
 
-def export_onnx(model: Any, path: str | Path, *, tokenizer: Any = None, length: int = 16) -> Path:
+def export_onnx(model: Any, path: str | Path, *, tokenizer: Any = None, length: int = 16, fp16: bool = False) -> Path:
     """Writes a model as one ONNX file with dynamic batch and length (and choices, for multiple choice).
 
     Inputs are `input_ids`, `attention_mask` and, if the model tells segments apart, `token_type_ids`, each int64 of
@@ -41,6 +42,8 @@ def export_onnx(model: Any, path: str | Path, *, tokenizer: Any = None, length: 
         path: The file to write; appears at once, whole, and replaces a file of that name.
         tokenizer: If given, `token_type_ids` is an input only if the tokenizer makes it.
         length: Tokens of the text that is traced; any length runs afterwards.
+        fp16: Store weights and compute in half precision, which needs a processor that has it: a GPU, an NPU, some
+            ARM cores. Inputs and outputs stay as they are, and embeddings are pooled in float32.
 
     Returns:
         The file.
@@ -52,13 +55,13 @@ def export_onnx(model: Any, path: str | Path, *, tokenizer: Any = None, length: 
     try_import("onnx", extra="onnx", purpose="Writing ONNX")
     if any(type(module).__name__.startswith("Elastic") for module in model.modules()):
         raise ExportError("This model is a super-network. Export what supernet.extract(subnet) returns.")
-    size = 4 * sum(parameter.numel() for parameter in model.parameters())
+    size = (2 if fp16 else 4) * sum(parameter.numel() for parameter in model.parameters())
     if size > _LARGEST:
         raise ExportError(
             f"The model needs {size / 1e9:.1f} GB, an ONNX file holds 2.1 GB: choose a smaller sub-network."
         )
     target = Path(path)
-    plain = _copy(model)
+    plain = _copy(model).half() if fp16 else _copy(model)
     # Eager attention traces to fewer operators than SDPA, which also guards against rows that are masked whole.
     # Set by hand: set_attn_implementation refuses classes whose own module defines no attention.
     plain.config._attn_implementation = "eager"
@@ -75,7 +78,7 @@ def export_onnx(model: Any, path: str | Path, *, tokenizer: Any = None, length: 
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as beside:
         written = Path(beside) / target.name
         try:
-            with _quiet(), torch.no_grad():
+            with quietly(), torch.no_grad():
                 # The TorchScript exporter, not the newer one: on torch 2.13 the newer one takes five times as long,
                 # gives other numbers when SDPA meets padding, and writes files that quantisation refuses.
                 torch.onnx.export(
@@ -99,15 +102,17 @@ def check_onnx(
     path: str | Path,
     *,
     batches: Sequence[tuple[int, int]] = ((1, 1), (1, 7), (3, 16), (2, 61)),
+    texts: Sequence[Mapping[str, Tensor]] | None = None,
     tolerance: float = 1e-4,
     seed: int = 0,
 ) -> float:
-    """Compares an ONNX file with the model it was written from, on random texts with padding.
+    """Compares an exported file with the model it was written from, on random texts with padding, or on given ones.
 
     Args:
         model: The model in torch.
-        path: The ONNX file.
+        path: The ONNX file, or OpenVINO's .xml file.
         batches: Pairs (texts, tokens) to compare on; tokens beyond what the model can read are cut.
+        texts: Batches of inputs to compare on instead.
         tolerance: Largest absolute difference of any output that is accepted; where outputs are larger than one, in
             units of the largest, because float32 has no finer ones.
         seed: Of the random texts.
@@ -119,40 +124,42 @@ def check_onnx(
         MissingPackageError: If onnxruntime is not installed.
         ExportError: If the file cannot be read, or an output differs by more than the tolerance.
     """
-    session = _session(path, "Checking ONNX")
-    names = tuple(entry.name for entry in session.get_inputs())
-    outputs = [entry.name for entry in session.get_outputs()]
+    session = open_session(path, "Checking ONNX")
+    names, outputs = tuple(session.inputs), list(session.outputs)
     plain, worst = _copy(model), 0.0
-    for texts, tokens in batches:
-        example = _batch(plain, names, (texts, 3, min(tokens, longest_text(plain))), seed=seed)
+    shapes = [(rows, 3, min(tokens, longest_text(plain))) for rows, tokens in batches]
+    for example in texts or [_batch(plain, names, shape, seed=seed) for shape in shapes]:
+        rows, tokens = example["input_ids"].shape[0], example["input_ids"].shape[-1]
+        example = {name: example[name] for name in names}
         expected = _Positional(plain, names, example).outputs()
         if missing := set(outputs) - set(expected):
             raise ExportError(f"{path} gives {sorted(missing)}, the model {sorted(expected)}: another model's file?")
-        found = session.run(outputs, {name: tensor.numpy() for name, tensor in example.items()})
+        found = session.run(outputs, example)
         for name, array in zip(outputs, found, strict=True):
             reference = expected[name]
             if array.shape != tuple(reference.shape):
                 raise ExportError(
                     f"{path}: {name} has shape {array.shape}, torch gives {tuple(reference.shape)} "
-                    f"on {texts} texts of {tokens} tokens."
+                    f"on {rows} texts of {tokens} tokens."
                 )
             difference = (torch.from_numpy(array) - reference).abs().max().item()
             accepted = tolerance * max(1.0, reference.abs().max().item())
             if not difference <= accepted:  # so that NaN fails as well
                 raise ExportError(
-                    f"{path}: {name} differs from torch by {difference:.2g} on {texts} texts of {tokens} tokens; "
+                    f"{path}: {name} differs from torch by {difference:.2g} on {rows} texts of {tokens} tokens; "
                     f"at most {accepted:.2g} is accepted. Export the model again, or pass tolerance=."
                 )
             worst = max(worst, difference)
     return worst
 
 
-def predict_onnx(path: str | Path, batches: Iterable[Mapping[str, Tensor]]) -> np.ndarray:
-    """The logits of an ONNX file, run by ONNX Runtime.
+def predict_onnx(path: str | Path, batches: Iterable[Mapping[str, Tensor]], *, precision: str = "fp32") -> np.ndarray:
+    """The logits of an exported file, run by ONNX Runtime, or by OpenVINO if it is an .xml file.
 
     Args:
-        path: The ONNX file; its first output is taken, or its start and end logits.
+        path: The file; its first output is taken, or its start and end logits.
         batches: Inputs as `sublm.tasks.evaluation_batches` gives them; "index" says where their rows belong.
+        precision: "bf16" lets OpenVINO compute in it; otherwise the file decides.
 
     Returns:
         [rows, outputs], in row order: embeddings of texts, or similarities [rows, 1] of pairs, if the file embeds;
@@ -162,19 +169,18 @@ def predict_onnx(path: str | Path, batches: Iterable[Mapping[str, Tensor]]) -> n
         MissingPackageError: If onnxruntime is not installed.
         ExportError: If the file cannot be read.
     """
-    session = _session(path, "Running ONNX")
-    names = [entry.name for entry in session.get_inputs()]
-    wanted = [entry.name for entry in session.get_outputs()]
+    session = open_session(path, "Running exported files", precision=precision)
+    wanted = list(session.outputs)
     spans = "start_logits" in wanted
     wanted = ["start_logits", "end_logits"] if spans else wanted[:1]
     rows, parts = [], []
     for batch in batches:
         rows.append(batch["index"].numpy())
-        inputs = {name: batch[name] for name in names}
+        inputs = {name: batch[name] for name in session.inputs}
         if wanted == [EMBEDDING]:
-            parts.append(compared(lambda texts: torch.from_numpy(_run(session, wanted, texts)[0]), inputs).numpy())
+            parts.append(compared(lambda texts: torch.from_numpy(session.run(wanted, texts)[0]), inputs).numpy())
             continue
-        found = _run(session, wanted, inputs)
+        found = session.run(wanted, inputs)
         parts.append(np.stack(found, axis=-1) if spans else found[0])
     if parts[0].ndim == 3:
         width = max(part.shape[1] for part in parts)
@@ -205,7 +211,7 @@ def quantise_onnx(path: str | Path, out: str | Path) -> Path:
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as beside:
         written = Path(beside) / target.name
         try:
-            with _quiet():
+            with quietly():
                 quantization.quantize_dynamic(
                     source, written, weight_type=quantization.QuantType.QInt8, per_channel=True
                 )
@@ -225,7 +231,8 @@ class _Positional(nn.Module):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Values of the model's output, in order."""
-        return tuple(named_outputs(self.model, dict(zip(self.names, inputs, strict=True))).values())
+        found = named_outputs(self.model, dict(zip(self.names, inputs, strict=True))).values()
+        return tuple(output.float() for output in found)  # nothing is added where they are
 
     @torch.no_grad()
     def outputs(self) -> dict[str, Tensor]:
@@ -233,24 +240,19 @@ class _Positional(nn.Module):
         return named_outputs(self.model, self.example)
 
 
-def _run(session: Any, outputs: list[str], inputs: Mapping[str, Tensor]) -> list[np.ndarray]:
-    return session.run(outputs, {name: tensor.numpy() for name, tensor in inputs.items()})
-
-
-def _session(path: str | Path, purpose: str) -> Any:
-    runtime = try_import("onnxruntime", extra="onnx", purpose=purpose)
-    options = runtime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = torch.get_num_threads()
-    try:
-        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime has a class per cause and no common base
-        raise ExportError(f"ONNX Runtime cannot read {path}: {error}") from error
-
-
 def _copy(model: Any) -> Any:
     """A copy in float32 on the CPU, without dropout: the caller's model stays as it is."""
     return copy.deepcopy(model).float().cpu().eval()
+
+
+def random_texts(path: str | Path, *, texts: int = 4, tokens: int = 16, seed: int = 0) -> list[dict[str, Tensor]]:
+    """One batch of random texts for an exported file, which does not tell its vocabulary: of the first few tokens."""
+    session = open_session(path, "Reading ONNX")
+    generator = torch.Generator().manual_seed(seed)
+    shape = (texts, 1, tokens) if max(session.inputs.values()) == 3 else (texts, tokens)
+    ids = torch.randint(5, 16, shape, generator=generator)
+    made = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
+    return [{name: made[name] for name in session.inputs}]
 
 
 def _chooses(model: Any) -> bool:
@@ -309,7 +311,7 @@ def _batch(model: Any, names: Sequence[str], shape: tuple[int, int, int], seed: 
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Silences warnings that a user can do nothing about: on the exporter's future, tracing, and pre-processing."""
     root, handler = logging.getLogger(), logging.NullHandler()
     level = root.level

@@ -93,7 +93,7 @@ def _time_step(model: Any, data: EncodedTask, size: int, precision: str) -> floa
         # The smallest rate: this is about time, and nothing may diverge.
         TrainOptions(epochs=1, batch_size=size, learning_rate=1e-9, log_every=1, precision=precision),
         steps_per_epoch=steps,
-        objective=TaskObjective(data.task.kind),  # type: ignore[arg-type]
+        objective=TaskObjective(data.task.kind),
         progress=lambda step, steps, loss, rate: rates.append(rate),
         pause=lambda step: step >= count,
     )

@@ -122,7 +122,7 @@ def fit(
         fixed(teach="labels" if teacher is None else "teacher"),
         point.options(schedule=schedule, clip=clip, precision=precision, patience=patience, probe_every=probe_every),
         steps_per_epoch=per_epoch,
-        objective=objective or TaskObjective(data.task.kind),  # type: ignore[arg-type]
+        objective=objective or TaskObjective(data.task.kind),
         teacher=teacher,
         probe=lambda: data.scores(model, "search", precision=cheap)[metric],
         folder=folder,

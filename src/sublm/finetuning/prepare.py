@@ -55,10 +55,11 @@ def prepare(s: FinetuneSettings, progress: Progress) -> Prepared:
             search_share=s.search_share,
             seed=s.seed,
             limit=s.limit,
+            announce=False,
         )
         for note in examples.notes:
             progress.message(note)
-        TaskObjective(examples.task.kind)  # type: ignore[arg-type]  # refuses kinds that have no labels
+        TaskObjective(examples.task.kind)  # refuses kinds that have no labels
         grid = s.points(examples.task.name)
         model, trained = start_model(s.model, examples.task, seed=grid[0].seed)
         tokenizer = load_tokenizer(s.model)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sublm.importance.passes import Loss
 from sublm.outputs import logits_of, predictions_on
-from sublm.training.distillation import Kind, label_loss
+from sublm.training.distillation import label_loss
 from sublm.training.objectives.embedding import similarity_loss
 from sublm.training.objectives.objective import NOT_INPUTS
 
@@ -19,7 +19,7 @@ DROPOUT, TEMPERATURE = 0.1, 0.05
 """When an embedding model is disturbed: the share that every dropout lets go, and the temperature of similarities."""
 
 
-def labelled_loss(kind: Kind) -> Loss:
+def labelled_loss(kind: str) -> Loss:
     """The loss of a kind of task on the labels of the batches."""
 
     def loss(model: object, batch: Mapping[str, Tensor]) -> Tensor:
@@ -30,14 +30,14 @@ def labelled_loss(kind: Kind) -> Loss:
     return loss
 
 
-def own_answers(kind: Kind, *, seed: int = 0) -> Loss:
+def own_answers(kind: str, *, seed: int = 0) -> Loss:
     """A loss whose squared gradients have the Fisher information for their mean: labels are drawn from the model.
 
     For classes, choices and spans, each is drawn with the probability that the model gives it. A number is one draw
     around the model's own, whose squared gradient is that of the output itself, up to a factor.
 
     Args:
-        kind: Kind of the task.
+        kind: A key of `TASK_LOSSES`.
         seed: Of the draws.
     """
     generator = torch.Generator().manual_seed(seed)

@@ -16,13 +16,13 @@ from sublm.errors import TrainingError
 from sublm.outputs import logits_of
 from sublm.spaces import SPACES, SearchSpace, Subnet
 from sublm.supernet import SuperNet
-from sublm.training.distillation import Distillation, Kind
+from sublm.training.distillation import Distillation
 from sublm.training.objectives import Answer, TaskObjective
 from sublm.training.step import check_draws
 from sublm.training.strategies import STRATEGIES, Draw, Strategy
 from sublm.training.teacher import Teacher
 
-KINDS: dict[str, Kind] = {
+KINDS: dict[str, str] = {
     "ForMaskedLM": "tokens",
     "ForMultipleChoice": "multiple_choice",
     "ForQuestionAnswering": "span",
@@ -217,7 +217,7 @@ def _named(name: str, known: dict[str, Any], what: str) -> Any:
     return known[name]
 
 
-def _kind_of(model: Any) -> Kind:
+def _kind_of(model: Any) -> str:
     """The kind of task that a model's head is for."""
     name = type(model).__name__
     kind = next((kind for ending, kind in KINDS.items() if name.endswith(ending)), None)

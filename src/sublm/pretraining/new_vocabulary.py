@@ -174,6 +174,7 @@ def _train_bpe(new: NewVocabulary, texts: Texts) -> PreTrainedTokenizerBase:
         show_progress=False,
     )
     inner.train_from_iterator(texts(), trainer)
+    # transformers annotates both more narrowly than what it takes.
     merges: Any = [tuple(pair) for pair in json.loads(inner.to_str())["model"]["merges"]]
     mask: Any = AddedToken(_ROBERTA[4], lstrip=True, special=True)  # it stands for a word and the space before it
     return RobertaTokenizer(vocab=_by_number(inner.get_vocab()), merges=merges, mask_token=mask)

@@ -161,6 +161,11 @@ def limit_of(targets: Iterable[str], cost: str, original: float | None) -> float
     return min(limits, default=None)
 
 
+def _before_recovery(point: Mapping[str, Any]) -> float | None:
+    """The score of a model before it was trained further; none if it was not."""
+    return None if point.get("train_seconds") == 0 else _finite(point.get("score_before"))
+
+
 def front_figure_data(front: Mapping[str, Any]) -> FrontFigure:
     """Computes what the pictures of a front show.
 
@@ -173,7 +178,7 @@ def front_figure_data(front: Mapping[str, Any]) -> FrontFigure:
     teacher = front["teacher"]
     original = Mark("original", _finite(teacher.get("score")), costs_of(teacher))
     models = tuple(
-        Mark(point["name"], _finite(point.get("score")), costs_of(point), before=_finite(point.get("score_before")))
+        Mark(point["name"], _finite(point.get("score")), costs_of(point), before=_before_recovery(point))
         for point in front["points"]
     )
     baselines = tuple(

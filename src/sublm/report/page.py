@@ -12,6 +12,7 @@ from typing import Any
 from sublm.files import read_json, write_text
 from sublm.report.answers import COMPARISON_FILE, answers_section
 from sublm.report.data import COSTS, FrontFigure, costs_of, front_figure_data, read_front
+from sublm.report.exports import export_rows
 from sublm.report.figure import DARK, LIGHT, MARKERS, plotly_figure, write_png
 from sublm.report.repeat import command_line, fingerprints, install_line, machine_facts, short_name
 from sublm.report.shapes import shape_pictures
@@ -152,6 +153,7 @@ def page(
         original=original,
         baselines=baselines,
         has_spread=any(row.latency_note for row in (*rows, *baselines)),
+        exports=export_rows(front),
         pictures=shape_pictures(front),
         stages=stages(front),
         total=duration_text(sum(stage["seconds"] for stage in front.get("stages") or ())),
@@ -356,19 +358,28 @@ def loading_code(front: Mapping[str, Any]) -> list[tuple[str, str]]:
     auto = AUTO_CLASSES.get(front["task"].get("kind", ""), "AutoModelForSequenceClassification")
     stock = bool(point.get("stock"))
     trust = "" if stock else ", trust_remote_code=True"
-    code = [
-        (
-            "transformers alone" if stock else "transformers alone (runs the small modelling file in the folder)",
-            f"from transformers import {auto}, AutoTokenizer\n"
-            f"tokenizer = AutoTokenizer.from_pretrained({folder}{trust})\n"
-            f"model = {auto}.from_pretrained({folder}{trust})",
+    package = "transformers"
+    text = (
+        f"from transformers import {auto}, AutoTokenizer\n"
+        f"tokenizer = AutoTokenizer.from_pretrained({folder}{trust})\n"
+        f"model = {auto}.from_pretrained({folder}{trust})"
+    )
+    if front["task"].get("kind") == "embedding":
+        package = "sentence-transformers"
+        text = (
+            "from sentence_transformers import SentenceTransformer\n\n"
+            f'model = SentenceTransformer({folder}{trust})\nembeddings = model.encode(["one text", "another text"])'
         )
-    ]
+    code = [(f"{package} alone{'' if stock else ' (runs the small modelling file in the folder)'}", text)]
     if not stock:
         code.append(("SubLM (runs no code from the folder)", f"import sublm\n\nmodel = sublm.load({folder})"))
     if point.get("onnx"):
         file = json.dumps(point["onnx"], ensure_ascii=False)
         code.append(("ONNX Runtime", f"import onnxruntime\n\nsession = onnxruntime.InferenceSession({file})"))
+    written = {entry["name"]: entry["file"] for entry in point.get("exports") or ()}
+    if "openvino" in written:
+        file = json.dumps(written["openvino"], ensure_ascii=False)
+        code.append(("OpenVINO", f'import openvino\n\nmodel = openvino.Core().compile_model({file}, "CPU")'))
     return code
 
 

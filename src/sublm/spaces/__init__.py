@@ -14,6 +14,7 @@ from sublm.spaces.nested import nested, nested_subnets
 from sublm.spaces.nncf import Published, read_nncf, write_nncf
 from sublm.spaces.small import small
 from sublm.spaces.space import SearchSpace
+from sublm.spaces.stock import Stock
 from sublm.spaces.stratified import StratifiedSampler
 from sublm.spaces.subnet import Subnet
 from sublm.spaces.uniform import uniform
@@ -36,6 +37,7 @@ __all__ = [
     "Integer",
     "Published",
     "SearchSpace",
+    "Stock",
     "StratifiedSampler",
     "Subnet",
     "Subset",

@@ -21,7 +21,8 @@ import numpy as np
 from sublm.architectures.shape import Shape
 from sublm.errors import SubnetError, TargetError
 from sublm.spaces.comparable import comparable
-from sublm.spaces.space import Rule, SearchSpace, Values, register, shape_of
+from sublm.spaces.medium import decode, encode
+from sublm.spaces.space import Rule, SearchSpace, register, shape_of
 from sublm.spaces.subnet import Subnet
 from sublm.spaces.variables import Choice, Integer
 
@@ -293,22 +294,8 @@ def sorted_scores(values: Any, layers: int, units: int, what: str) -> np.ndarray
     return -np.sort(-scores, axis=1)
 
 
-def _decode(space: SearchSpace, values: Mapping[str, Any]) -> Subnet:
-    shape, layers = space.shape, range(space.shape.layers)
-    heads = tuple(values[f"heads_{layer}"] for layer in layers)
-    return Subnet(heads, tuple(values[f"neurons_{layer}"] for layer in layers), shape.hidden, shape.head_size)
-
-
-def _encode(space: SearchSpace, subnet: Subnet) -> Values | None:
-    if (subnet.hidden, subnet.head_size) != (space.shape.hidden, space.shape.head_size):
-        return None
-    values = {f"heads_{layer}": units for layer, units in enumerate(subnet.heads)}
-    values |= {f"neurons_{layer}": units for layer, units in enumerate(subnet.neurons)}
-    return {name: values[name] for name in space.variables}
-
-
 def _smallest(space: SearchSpace) -> Subnet:
     return space.lowest
 
 
-register("importance", Rule(_decode, _encode, _smallest))
+register("importance", Rule(decode, encode, _smallest))

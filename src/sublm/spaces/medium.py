@@ -29,22 +29,25 @@ def medium(supernet_or_shape: Any, *, step: int = 32, min_heads: int = 0, min_ne
     return SearchSpace("medium", shape, variables)
 
 
-def _decode(space: SearchSpace, values: Mapping[str, Any]) -> Subnet:
+def decode(space: SearchSpace, values: Mapping[str, Any]) -> Subnet:
+    """`Rule.decode` of a space with variables `heads_0`, `neurons_0` and so on."""
     shape, layers = space.shape, range(space.shape.layers)
     heads = tuple(values[f"heads_{layer}"] for layer in layers)
     return Subnet(heads, tuple(values[f"neurons_{layer}"] for layer in layers), shape.hidden, shape.head_size)
 
 
-def _encode(space: SearchSpace, subnet: Subnet) -> Values | None:
+def encode(space: SearchSpace, subnet: Subnet) -> Values | None:
+    """`Rule.encode` of the same; of a sub-network that is narrower otherwise there are no values."""
     if (subnet.hidden, subnet.head_size) != (space.shape.hidden, space.shape.head_size):
         return None
     values = {f"heads_{layer}": units for layer, units in enumerate(subnet.heads)}
-    return values | {f"neurons_{layer}": units for layer, units in enumerate(subnet.neurons)}
+    values |= {f"neurons_{layer}": units for layer, units in enumerate(subnet.neurons)}
+    return {name: values[name] for name in space.variables}
 
 
 def _smallest(space: SearchSpace) -> Subnet:
     """One head and one step of neurons in every layer (or the given minimum)."""
-    return _decode(space, {name: cast(Integer, variable).lowest_kept for name, variable in space.variables.items()})
+    return decode(space, {name: cast(Integer, variable).lowest_kept for name, variable in space.variables.items()})
 
 
-register("medium", Rule(_decode, _encode, _smallest))
+register("medium", Rule(decode, encode, _smallest))

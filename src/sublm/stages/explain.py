@@ -186,6 +186,7 @@ def _lengths(front: Mapping[str, Any]) -> tuple[list[int], int]:
             label=settings.label,
             kind=settings.kind,
             seed=settings.seed,
+            announce=False,
         )
         cut = cut or default_length(data.task)
         encoded = encode(data.validation, data.task, load_tokenizer(settings.model), cut)

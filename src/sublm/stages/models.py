@@ -10,17 +10,16 @@ from typing import Any
 
 from sublm.costs import cost_model
 from sublm.errors import TargetError
-from sublm.export import export_onnx, load, predict_onnx, quantise_onnx, save
-from sublm.export.deploy import INT8_FILE
+from sublm.export import FORMS, save
 from sublm.search import Evaluation
 from sublm.spaces import Subnet
+from sublm.stages.exports import export_model
 from sublm.stages.reconstruction import extracted, reconstruction_inputs
 from sublm.stages.search import Found, costs_of
 from sublm.stages.supernet import Prepared
 from sublm.stages.teacher import TeacherResult
 from sublm.stages.workspace import Workspace, spread
 from sublm.supernet import is_stock
-from sublm.tasks import evaluation_batches, score
 from sublm.training import fixed
 
 TOLERANCE = 1.01
@@ -39,7 +38,7 @@ class Point:
         folder: Its transformers folder.
         stock: Whether it is of a stock transformers class.
         search_score: On the search split, as the search found it.
-        recovered_search_score: On the search split, after recovery; what models are chosen by.
+        recovered_search_score: On the search split, after recovery, in torch.
         before: Scores on the validation split before recovery.
         after: Scores on the validation split after it.
         train_seconds: Time of the recovery.
@@ -48,7 +47,9 @@ class Point:
         costs: Its costs in closed form, by name.
         predicted_latency: In milliseconds, as the search believed; None if latency was not asked for.
         reconstruction: Scores on the search split as cut and as reconstructed; empty if that was not tried.
-        deployed: Scores on the validation split as deployed, where that is in int8.
+        deployed: Scores on the validation split as deployed, where that is not torch in fp32.
+        deployed_search_score: On the search split, likewise.
+        exports: The files it was written to; see `sublm.stages.exports`.
     """
 
     name: str
@@ -66,6 +67,13 @@ class Point:
     predicted_latency: float | None = None
     deployed: dict[str, float] | None = None
     reconstruction: dict[str, float] = field(default_factory=dict)
+    deployed_search_score: float | None = None
+    exports: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def choosing_score(self) -> float:
+        """What models are chosen by: the score on the search split in the form that is deployed."""
+        return self.recovered_search_score if self.deployed_search_score is None else self.deployed_search_score
 
 
 def choose(front: list[Evaluation], cost: str, number: int) -> list[Evaluation]:
@@ -188,12 +196,9 @@ def make_model(
         "learning_rate": s.learning_rate,
         "distillation": [s.temperature, s.hidden, s.label_weight, s.logits_weight, s.freeze_embeddings, s.dropout],
         "refit": s.refit,
-        "onnx": s.onnx or s.runtime != "torch",
-        "int8": s.runtime_precision == "int8",
         **_own_weights(work, found),
     }
     stage = work.stage(f"model {name}", inputs, [f"models/{name}", *work.answers_of(name)], upto="train")
-    onnx = folder / "model.onnx" if inputs["onnx"] else None
     if not stage.done:
         recovers = s.recover_epochs > 0
         with work.doing(stage, f"{'Recovering' if recovers else 'Extracting'} {name}") as checkpoints:
@@ -215,12 +220,7 @@ def make_model(
             stage.result["after"] = work.scores(model, "validation", keep=name)
             stage.result["search"] = work.scores(model, "search")[work.metric]
             save(model.to("cpu"), folder, tokenizer=work.tokenizer, overwrite=True)
-            if onnx is not None:
-                export_onnx(load(folder), onnx, tokenizer=work.tokenizer)
-            if onnx is not None and inputs["int8"]:
-                small = quantise_onnx(onnx, folder / INT8_FILE)
-                logits = predict_onnx(small, evaluation_batches(work.encoded["validation"], pad_token_id=work.pad))
-                stage.result["deployed"] = score(logits, work.encoded["validation"], work.data.task)
+    exports, deployed = export_model(work, name, folder)
     costs = cost_model(prepared.supernet)
     return Point(
         name=name,
@@ -232,7 +232,7 @@ def make_model(
         before=stage.result["before"],
         after=stage.result["after"],
         train_seconds=stage.result.get("train_seconds", 0.0),
-        onnx=onnx,
+        onnx=folder / FORMS["onnx"].file if any(entry["name"] == "onnx" for entry in exports) else None,
         costs={
             "macs": costs.macs(subnet),
             "parameters": costs.parameters(subnet),
@@ -240,6 +240,13 @@ def make_model(
             "memory": costs_of(work, prepared, None)["memory"](subnet),
         },
         predicted_latency=evaluation.costs.get("latency"),
-        deployed=stage.result.get("deployed"),
+        deployed=deployed["validation"] if deployed else None,
+        deployed_search_score=_number(deployed["search"][work.metric]) if deployed else None,
+        exports=exports,
         reconstruction=stage.result.get("reconstruction", {}),
     )
+
+
+def _number(value: float | None) -> float:
+    """A score as it was: what is not a number is null in the record of a run."""
+    return math.nan if value is None else value

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import random
+import tempfile
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from sublm.costs import cost_model
+from sublm.costs import cost_model, measure_latency
+from sublm.progress import show_duration
 from sublm.search import SAMPLERS
 from sublm.search.samplers import MOASHA
 from sublm.settings import Settings
 from sublm.spaces import StratifiedSampler
 from sublm.stages.masks import SIZES
 from sublm.stages.reconstruction import ROWS
-from sublm.stages.supernet import provisional
+from sublm.stages.search import LATENCY_SAMPLES, deployer, latency_options, wants_latency
+from sublm.stages.supernet import Prepared, provisional
+from sublm.stages.teacher import advice
 from sublm.stages.workspace import Workspace, plural
 from sublm.tasks import build_model, predict
 
@@ -23,14 +29,19 @@ BACKWARD = 2.0
 """A backward pass costs about two forward passes."""
 
 
-def make_plan(work: Workspace) -> dict[str, Any]:
+def make_plan(work: Workspace, prepared: Prepared | None = None, *, whole_job: bool = True) -> dict[str, Any]:
     """Stages with their work and an estimate of their time on this machine.
 
     Times follow from the time of a forward pass over some rows, and from the closed form of the MACs.
+
+    Args:
+        work: The run.
+        prepared: An untrained super-network, if there is one already.
+        whole_job: Also what writing models and measuring latency take, for which one is written and measured.
     """
     s = work.settings
     _, trained = build_model(s.model, work.data.task, seed=s.seed)
-    prepared = provisional(work)
+    prepared = prepared or provisional(work)
     supernet, space = prepared.supernet, prepared.space
     costs = cost_model(supernet)
     whole = costs.macs(supernet.largest)
@@ -51,11 +62,16 @@ def make_plan(work: Workspace) -> dict[str, Any]:
         "kd": (1 + 1 / 3 + s.random_nets * mean) / 2,
     }.get(s.strategy, 1 + s.random_nets * mean)
     stages: list[dict[str, Any]] = []
+    deployed = _deployment(work, prepared) if whole_job else None
 
     def add(name: str, what: str, seconds: float) -> None:
         stages.append({"name": name, "work": what, "seconds": round(seconds, 1)})
 
-    if s.teacher is None and not trained:
+    if deployed and wants_latency(work) and s.predictor is None:
+        what = f"{LATENCY_SAMPLES} sub-networks in {s.runtime} {s.runtime_precision}"
+        add("latency", what, deployed.seconds(LATENCY_SAMPLES, rounds=20, budget=90.0, share=mean))
+    fine_tunes = s.teacher is None and not trained
+    if fine_tunes:
         add("teacher", f"{plural(s.teacher_epochs, 'epoch')} of fine-tuning", s.teacher_epochs * step_rows)
     if s.importance == "movement":
         epochs = plural(s.movement_epochs, "epoch")
@@ -83,6 +99,13 @@ def make_plan(work: Workspace) -> dict[str, Any]:
                 f"{plural(len(s.baseline_sizes), 'size')}, {plural(s.teacher_epochs, 'epoch')} each",
                 seconds,
             )
+    if deployed:
+        number = len(s.sizes) or s.models
+        add(
+            "models",
+            f"{plural(number, 'model')} written, scored and measured",
+            _models(work, deployed, number, mean, row),
+        )
     return {
         "model": s.model,
         "task": work.data.task.name,
@@ -97,9 +120,56 @@ def make_plan(work: Workspace) -> dict[str, Any]:
         "macs": whole,
         "smallest_macs": costs.macs(space.smallest),
         "stages": stages,
+        "advice": advice(work) if fine_tunes else "",
         "seconds": round(sum(stage["seconds"] for stage in stages), 1),
         "plain_fine_tunings": round(sum(e["seconds"] for e in stages) / (s.teacher_epochs * step_rows), 2),
     }
+
+
+def tell_time(work: Workspace, prepared: Prepared) -> None:
+    """Says how long a run that begins will train and search; where nobody listens, nothing is timed."""
+    if not work.progress.speaks or any(done["name"] == "teacher" for done in work.run.seconds()):
+        return
+    plan = make_plan(work, prepared, whole_job=False)
+    stages = ", ".join(f"{stage['name']} {show_duration(stage['seconds'])}" for stage in plan["stages"])
+    total = show_duration(plan["seconds"])
+    work.progress.message(f"To come: about {total} ({stages}), an estimate good to a factor of two.")
+
+
+@dataclass(frozen=True)
+class _Deployment:
+    """What the largest costs in its deployed form: seconds to write it, and of a pass over each length."""
+
+    write: float
+    measured: float
+
+    def seconds(self, number: int, *, rounds: int, budget: float, share: float) -> float:
+        """Of writing so many sub-networks, and measuring them, which ends with the budget.
+
+        Every pass that is timed follows one that is not. The smaller files are written almost as slowly.
+        """
+        return number * self.write + min(budget, 2 * number * rounds * self.measured * share)
+
+
+def _deployment(work: Workspace, prepared: Prepared) -> _Deployment:
+    """Writes and measures the largest sub-network once."""
+    options = latency_options(work)
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        form = deployer(work, Path(folder))(prepared.supernet.extract(prepared.supernet.largest))
+        write = time.perf_counter() - began
+        found = measure_latency({"largest": form}, rounds=1, warmup=0, **options)["largest"]
+    lengths = options["length"]
+    return _Deployment(write, found.minimum / 1000 * (1 if isinstance(lengths, int) else len(lengths)))
+
+
+def _models(work: Workspace, deployed: _Deployment, number: int, mean: float, row: float) -> float:
+    """Seconds of writing, scoring and measuring the models at the end, and before where a latency is promised."""
+    scored = number * mean * row * (len(work.encoded["search"]) + 2 * len(work.encoded["validation"]))
+    seconds = scored + deployed.seconds(number, rounds=25, budget=120.0, share=mean)
+    if wants_latency(work):  # the finalists
+        seconds += deployed.seconds(number, rounds=40, budget=60.0, share=mean)
+    return seconds
 
 
 def _without_training(settings: Settings, row: float, search_rows: int) -> list[float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,6 +51,8 @@ def measure(
     seed = options["seed"]
     deployed = Conditions(**{key: value for key, value in options.items() if key != "seed"})
     inputs = options | {"models": [p.name for p in points], "baselines": [b["name"] for b in baselines]}
+    if others := [(p, e) for p in points for e in p.exports if not _is_deployed(e, deployed)]:
+        inputs["exports"] = [f"{point.name} {entry['name']}" for point, entry in others]
     stage = work.run.stage(name, inputs)
     if not stage.done:
         how = f"{deployed.runtime} {deployed.precision}, {plural(deployed.threads, 'thread')}"
@@ -71,13 +73,24 @@ def measure(
                     add(entry["name"], entry["model"])
                 elif deployed.runtime == "onnx":
                     jobs[entry["name"]] = Job(entry["onnx"], replace(deployed, precision="int8"))
+            for point, entry in others:
+                how_else = replace(deployed, runtime=entry["runtime"], precision=entry["precision"])
+                jobs[f"{point.name} {entry['name']}"] = Job(work.run.folder / entry["file"], how_else)
             found = measure_jobs(jobs, rounds=25, budget_s=120.0, seed=seed)
             stage.result |= {name: _milliseconds(latency) for name, latency in found.items()}
     for point in points:
         point.latency = stage.result[point.name]
+        for entry in point.exports:
+            own = point.name if _is_deployed(entry, deployed) else f"{point.name} {entry['name']}"
+            entry["latency_ms"] = stage.result[own]
     for entry in baselines:
         entry["latency_ms"] = stage.result.get(entry["name"])
     return stage.result["original"]
+
+
+def _is_deployed(entry: Mapping[str, Any], deployed: Conditions) -> bool:
+    """Whether an export is what the run deploys."""
+    return (entry["runtime"], entry["precision"]) == (deployed.runtime, deployed.precision)
 
 
 def _milliseconds(latency: Latency) -> dict[str, float]:
@@ -101,7 +114,9 @@ def latency_ms(point: Point) -> float:
 def decide(
     work: Workspace, points: list[Point], constraints: tuple[Constraint, ...], teacher_search: float | None
 ) -> tuple[Point | None, str]:
-    """Which model to take, by its score on the search split after recovery; never by the reported split.
+    """Which model to take, by its score on the search split after recovery, in the form that is deployed.
+
+    The reported split never chooses.
 
     Returns:
         The model and the reason; None if a measured latency breaks every promise.
@@ -111,7 +126,7 @@ def decide(
     def cost(point: Point, name: str) -> float:
         return latency_ms(point) if name == "latency" else point.costs[name]
 
-    scored = [p for p in points if math.isfinite(p.recovered_search_score)]
+    scored = [p for p in points if math.isfinite(p.choosing_score)]
     if not scored:
         return None, "No model has a score."
     if constraints:
@@ -124,15 +139,15 @@ def decide(
                 f"None meets {wanted} when measured; {nearest.name} comes nearest: {said}. "
                 "Ask for a little less, or search again with a lower target."
             )
-        best = max(meeting, key=lambda p: p.recovered_search_score)
+        best = max(meeting, key=lambda p: p.choosing_score)
         why = f"Best {metric} on the search split among the {plural(len(meeting), 'model')} that meet {wanted}."
         return best, f"{why}{_broken_promises(scored, constraints)}"
-    reference = teacher_search if teacher_search is not None else max(p.recovered_search_score for p in scored)
-    keeping = [p for p in scored if p.recovered_search_score >= KEEP * reference]
+    reference = teacher_search if teacher_search is not None else max(p.choosing_score for p in scored)
+    keeping = [p for p in scored if p.choosing_score >= KEEP * reference]
     if keeping:
         best = min(keeping, key=lambda p: p.costs["macs"])
         return best, f"Smallest model that keeps {KEEP:.0%} of the original's {metric} on the search split."
-    best = max(scored, key=lambda p: p.recovered_search_score)
+    best = max(scored, key=lambda p: p.choosing_score)
     return best, f"No model keeps {KEEP:.0%} of the original's {metric}; this one has the best on the search split."
 
 
@@ -233,6 +248,8 @@ def build_front(
                 "latency_ms": p.latency,
                 "predicted_latency_ms": p.predicted_latency,
                 "deployed_scores": p.deployed,
+                "deployed_search_score": p.deployed_search_score,
+                "exports": [entry | {"score": entry["scores"][work.metric]} for entry in p.exports],
                 "reconstruction": p.reconstruction,
                 "train_seconds": p.train_seconds,
                 "folder": str(p.folder.relative_to(work.run.folder)),

@@ -147,11 +147,11 @@ def fit_predictor(work: Workspace, prepared: Prepared) -> LatencyPredictor | Non
         with work.doing(stage, f"Taking the latency predictor {given}"):
             write_json(path, _given_predictor(Path(given), options, force=work.settings.force).to_dict())
     elif not stage.done:
-        with work.doing(stage, f"Measuring the latency of {LATENCY_SAMPLES} sub-networks") as folder:
+        title = f"Measuring the latency of {LATENCY_SAMPLES} sub-networks"
+        with work.doing(stage, title, unit="model") as folder:
             subnets = _sample(prepared, LATENCY_SAMPLES, work.settings.seed)
-            predictor = fit_latency(
-                prepared.supernet, subnets, prepare=deployer(work, folder), rounds=20, budget_s=90.0, **options
-            )
+            prepare = deployer(work, folder, total=len(subnets) + 1)
+            predictor = fit_latency(prepared.supernet, subnets, prepare=prepare, rounds=20, budget_s=90.0, **options)
             stage.result |= {"error": predictor.error, "tau": predictor.tau}
             write_json(path, predictor.to_dict())
     predictor = LatencyPredictor.load(path, force=work.settings.force)
@@ -247,7 +247,7 @@ def search_subnets(
     if stage.done:
         result = run_search(lambda subnet: {})  # reads the log; nothing is left to evaluate
     else:
-        with work.doing(stage, f"Searching ({s.sampler}, {s.evaluations} sub-networks)"):
+        with work.doing(stage, f"Searching ({s.sampler}, {s.evaluations} sub-networks)", unit="sub-network"):
             result = run_search(make_evaluator(work, prepared, costs, racing, seeds))
             stage.result["evaluations"] = max(len(result.evaluations), s.evaluations)  # a small space may hold fewer
             if racing is not None:
@@ -369,12 +369,18 @@ def _sample(prepared: Prepared, number: int, seed: int) -> list[Subnet]:
     return list(found)
 
 
-def deployer(work: Workspace, folder: Path) -> Callable[[Any], Any]:
-    """Brings each model it is given into the form that the run deploys; files go into the folder."""
+def deployer(work: Workspace, folder: Path, *, total: int | None = None) -> Callable[[Any], Any]:
+    """Brings each model it is given into the form that the run deploys; files go into the folder.
+
+    Given how many there will be, it tells how many are done: writing files takes longer than measuring them.
+    """
     numbers = itertools.count()
 
     def deploy(model: Any) -> Any:
-        scratch = folder / str(next(numbers))
+        number = next(numbers)
+        if total and number < total:
+            work.progress.update(number, total)
+        scratch = folder / str(number)
         scratch.mkdir(parents=True, exist_ok=True)
         return Deployment(model, scratch, tokenizer=work.tokenizer).form(
             work.settings.runtime, work.settings.runtime_precision

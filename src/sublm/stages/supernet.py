@@ -154,6 +154,8 @@ def make_space(
         elif s.space == "medium":
             # A half-layer that is left out is lost to all: at least one head and one block of neurons stay.
             options |= {"min_heads": 1, "min_neurons": s.step}
+        elif s.space == "uniform":
+            options["stock"] = s.stock
         space = SPACES[s.space](supernet, **options)
     supernet.check(space.smallest)  # smaller heads, for example, where the family keeps their size
     if s.train_stages is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ from sublm.supernet.layout import find_layout
 from sublm.tasks import build_model, load_tokenizer
 from sublm.tasks.kinds import kind_of
 from sublm.training import fixed
+
+FEW_STEPS, ENOUGH_STEPS = 100, 200
+"""Steps of a fine-tuning below which the user is warned, and that are then proposed."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ def check_teacher(work: Workspace) -> None:
     given = None if s.teacher in (None, "none") else _given_teacher(work, model)
     if s.no_train and not (_same_shape(given, model) if given is not None else trained):
         raise DataError(
-            f"no_train makes a fine-tuned model smaller, and {s.model!r} has no head trained for "
+            f"no_train=True makes a fine-tuned model smaller, and {s.model!r} has no head trained for "
             f"{work.data.task.name}: give one that has, as the model or, of the same shape, with --teacher."
         )
     if given is None:
@@ -71,6 +75,21 @@ def _refuse_labels(work: Workspace) -> None:
         if asked:
             value = getattr(s, name)
             raise DataError(f"{name}={value!r} learns from labels, and texts of the kind {kind} have none: {way}.")
+
+
+def advice(work: Workspace) -> str:
+    """What to know before a teacher is fine-tuned on so few rows that it may not learn the task; else nothing."""
+    s = work.settings
+    steps = work.steps_per_epoch()
+    if s.unlabelled or not s.teacher_epochs or s.teacher_epochs * steps >= FEW_STEPS:
+        return ""
+    epochs = min(20, math.ceil(ENOUGH_STEPS / steps))
+    if epochs <= s.teacher_epochs:
+        return ""
+    return (
+        f"{len(work.encoded['train'])} rows make {plural(s.teacher_epochs * steps, 'step')} of fine-tuning, which may "
+        f"be too few for the teacher to learn the task; --teacher-epochs {epochs} makes {epochs * steps}."
+    )
 
 
 def make_teacher(work: Workspace) -> TeacherResult:
@@ -111,6 +130,8 @@ def make_teacher(work: Workspace) -> TeacherResult:
     if not stage.done:
         epochs = plural(s.teacher_epochs, "epoch")
         title = f"Fine-tuning the teacher ({epochs})" if fine_tunes else "Taking the model as teacher"
+        if fine_tunes and (warning := advice(work)):
+            work.progress.warning(warning)
         with work.doing(stage, title) as checkpoints:
             if fine_tunes:
                 result = work.train(

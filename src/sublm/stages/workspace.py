@@ -20,6 +20,7 @@ from sublm.progress import Progress
 from sublm.run import Run, Stage, file_fingerprint, fingerprint
 from sublm.settings import Settings
 from sublm.tasks import (
+    TASKS,
     Encoded,
     EncodedTask,
     TaskData,
@@ -48,6 +49,12 @@ from sublm.training.precision import evaluation_precision
 
 ANSWERS = "predictions"
 """Folder of the answers to questions, a folder per model, in the official format."""
+
+UNKNOWN = 0.05
+"""Share of unknown tokens above which the user is warned."""
+
+MANY = 8
+"""Classes that are shown by name."""
 
 CHAIN = ("teacher", "importance", "space", "train", "search")
 """The stages that stand on each other."""
@@ -268,21 +275,24 @@ class Workspace:
                 module.p = p
 
     @contextmanager
-    def doing(self, stage: Stage, title: str) -> Iterator[Path]:
+    def doing(self, stage: Stage, title: str, *, unit: str = "step") -> Iterator[Path]:
         """See `doing`."""
-        with doing(self.run, self.progress, stage, title) as folder:
+        with doing(self.run, self.progress, stage, title, unit=unit) as folder:
             yield folder
 
 
 @contextmanager
-def doing(run: Run, progress: Progress, stage: Stage, title: str) -> Iterator[Path]:
-    """Does a stage that is not done; gives a folder for checkpoints that is gone afterwards."""
+def doing(run: Run, progress: Progress, stage: Stage, title: str, *, unit: str = "step") -> Iterator[Path]:
+    """Does a stage that is not done; gives a folder for checkpoints that is gone afterwards.
+
+    `unit` is what its progress counts.
+    """
     folder = run.folder / "training" / stage.name.replace(" ", "-")
     if not stage.cut_off:
         shutil.rmtree(folder, ignore_errors=True)
     if stage.changed:
         progress.message(f"{title} again: {'; '.join(stage.changed)}")
-    with run.working(stage), progress.stage(title):
+    with run.working(stage), progress.stage(title, unit=unit):
         yield folder
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):  # another stage's checkpoints are still there
@@ -303,7 +313,7 @@ def open_workspace(settings: Settings, run: Run, progress: Progress, team: Team 
         check_folder(name, getattr(settings, name))
     with progress.stage("Reading the task and the model"):
         data = _load_data(settings)
-        for note in data.notes:
+        for note in (*_columns_read(settings, data), *data.notes):
             progress.message(note)
         tokenizer = load_tokenizer(settings.model)
         model, _ = build_model(settings.model, data.task, seed=settings.seed)
@@ -317,6 +327,8 @@ def open_workspace(settings: Settings, run: Run, progress: Progress, team: Team 
             answers = {name: predict(original, part) for name, part in rows.splits.items()}
             data = answer_splits(data, answers, {name: part.spans for name, part in rows.splits.items()})
             rows = encode_task(data, tokenizer, max_length, doc_stride=settings.doc_stride)
+        if unknown := _unknown_share(rows.splits["train"], tokenizer):
+            progress.warning(unknown)
         encoded = dict(rows.splits)
         encoded["full_train"] = encoded["train"].joined(encoded["search"])
         check_lengths(encoded, model, settings.task)
@@ -337,6 +349,30 @@ def open_workspace(settings: Settings, run: Run, progress: Progress, team: Team 
     return work
 
 
+def _columns_read(settings: Settings, data: TaskData) -> list[str]:
+    """Which columns of a file of one's own were taken for what, where they were not all named."""
+    task = data.task
+    if settings.unlabelled or settings.task in TASKS or (settings.text and settings.label):
+        return []
+    names = " and ".join(map(repr, task.texts))
+    found = f"{task.kind} of {names} by {task.label!r}" if task.label else f"{task.kind} of {names}"
+    many = ", ..." if len(task.labels) > MANY else ""
+    classes = f" ({', '.join(map(str, task.labels[:MANY]))}{many})" if task.labels else ""
+    return [f"Read as {found}{classes}."]
+
+
+def _unknown_share(rows: Encoded, tokenizer: Any) -> str:
+    """A warning, if the tokenizer does not know much of the texts: it may be of another language."""
+    unknown = tokenizer.unk_token_id
+    if unknown is None or rows.chooses:
+        return ""
+    some = [np.asarray(row) for row in rows.input_ids[:1000]]
+    share = sum(int((row == unknown).sum()) for row in some) / max(sum(map(len, some)), 1)
+    if share <= UNKNOWN:
+        return ""
+    return f"{share:.0%} of the tokens are unknown to the tokenizer: are the texts in the model's language and script?"
+
+
 def _load_data(settings: Settings) -> TaskData:
     """The task's examples, or texts without labels."""
     shared: dict[str, Any] = {"text": settings.text, "search_share": settings.search_share}
@@ -344,7 +380,7 @@ def _load_data(settings: Settings) -> TaskData:
     if settings.unlabelled:
         return load_unlabelled(settings.unlabelled, settings.original, **shared)
     shared |= {"label": settings.label, "kind": settings.kind}
-    data = load_task(settings.task, data=settings.data, pairs=settings.pairs, **shared)
+    data = load_task(settings.task, data=settings.data, pairs=settings.pairs, announce=False, **shared)
     return replace(data, notes=(*data.notes, *kind_of(data.task.kind).notes(settings.model)))
 
 
@@ -358,6 +394,7 @@ def check_choices(settings: Settings) -> None:
     from sublm.importance import IMPORTANCE
     from sublm.search import SAMPLERS, check_cluster, check_storage, parse_targets
     from sublm.spaces import SPACES
+    from sublm.stages.exports import check_exports
     from sublm.training import STRATEGIES
 
     for name, known in (
@@ -376,6 +413,7 @@ def check_choices(settings: Settings) -> None:
     if settings.predictor is not None and not Path(settings.predictor).is_file():
         raise RunError(f"predictor: there is no file {settings.predictor!r}; give the latency.json of a run.")
     Conditions(settings.runtime, settings.runtime_precision)  # refuses pairs that there are none of
+    check_exports(settings)
     # A cluster or a database that cannot be reached is noticed now, not after the training.
     if settings.ray is not None:
         check_cluster(settings.ray)

@@ -23,25 +23,11 @@ if TYPE_CHECKING:
 def is_stock(supernet: SuperNet, subnet: Subnet) -> bool:
     """Whether a stock transformers configuration can express a sub-network.
 
-    True if all kept layers have both halves and are alike, and heads x head size is the hidden size. Besides:
-
-    - a model that projects its embeddings must keep a hidden size other than theirs: at equal sizes the stock class
-      has no projection;
-    - where layers share a table of position biases, all heads must be kept: a stock class has one set of columns;
-    - where the first layer has no norm, it must be kept.
+    Args:
+        supernet: The super-network; its `stock` says what its family's configuration can express.
+        subnet: A sub-network that fits it.
     """
-    table = supernet.layout.architecture
-    if supernet.layout.projected and supernet.model.config.embedding_size == count(subnet.hidden):
-        return False
-    heads = {count(subnet.heads[i]) for i in subnet.layers}
-    neurons = {count(subnet.neurons[i]) for i in subnet.layers}
-    if not subnet.layers:
-        return not table.needs_a_layer and count(subnet.hidden) % supernet.shape.heads == 0
-    if len(heads) > 1 or len(neurons) > 1 or 0 in heads | neurons:
-        return False
-    if (table.first_norm and subnet.layers[0] != 0) or (table.shared_head_bias and heads != {supernet.shape.heads}):
-        return False
-    return heads.pop() * count(subnet.head_size) == count(subnet.hidden)
+    return supernet.stock.holds(subnet)
 
 
 def extract(supernet: SuperNet, subnet: Subnet) -> Any:

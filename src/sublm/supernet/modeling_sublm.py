@@ -5,7 +5,8 @@ This file is copied beside the weights of a sub-network that no stock configurat
 
 In a configuration, `layer_heads` and `layer_neurons` give the attention heads and FFN neurons of every layer and
 `head_size` the width of a head. A layer without heads has no attention half, one without neurons no FFN half; their
-LayerNorms are left out with them.
+LayerNorms are left out with them. A saved configuration says the same in transformers' own words, `per_layer_config`
+and `head_dim`, for versions whose models build their layers from them.
 """
 
 from typing import Any, NamedTuple
@@ -83,7 +84,37 @@ from transformers import (
 from transformers.models.mpnet.modeling_mpnet import MPNetSelfAttention
 
 
-class SubnetBertConfig(BertConfig):
+class LayersDiffer:
+    """What every configuration here has besides its fields: the layers' sizes as transformers writes them.
+
+    transformers keeps `per_layer_config` since 5.15, but its encoders do not build their layers from it yet, and refuse
+    a configuration that has it. So it is written and not read: `layer_heads` and `layer_neurons` say the same.
+    """
+
+    layer_heads: list[int] | None
+    layer_neurons: list[int] | None
+    head_size: int | None
+    names_of_sizes = ("num_attention_heads", "intermediate_size")
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        kwargs.pop("per_layer_config", None)
+        super().__post_init__(**kwargs)  # type: ignore[misc]  # the stock configuration comes next
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the stock class, with the sizes of every layer and the halves that it leaves out."""
+        data: dict[str, Any] = super().to_dict()  # type: ignore[misc]
+        if self.layer_heads is None or self.layer_neurons is None:
+            return data
+        layers: dict[str, dict[str, Any]] = {}
+        digits = len(str(len(self.layer_heads) - 1))  # so that they stand in order when keys are sorted
+        for number, sizes in enumerate(zip(self.layer_heads, self.layer_neurons, strict=True)):
+            layer: dict[str, Any] = {name: size for name, size in zip(self.names_of_sizes, sizes, strict=True) if size}
+            left_out = [half for half, size in zip(("attention", "mlp"), sizes, strict=True) if not size]
+            layers[str(number).zfill(digits)] = layer | ({"skip": left_out} if left_out else {})
+        return data | {"per_layer_config": layers, "head_dim": self.head_size}
+
+
+class SubnetBertConfig(LayersDiffer, BertConfig):
     """BERT whose layers differ."""
 
     model_type = "sublm_bert"
@@ -92,7 +123,7 @@ class SubnetBertConfig(BertConfig):
     head_size: int | None = None
 
 
-class SubnetCamembertConfig(CamembertConfig):
+class SubnetCamembertConfig(LayersDiffer, CamembertConfig):
     """CamemBERT whose layers differ."""
 
     model_type = "sublm_camembert"
@@ -101,7 +132,7 @@ class SubnetCamembertConfig(CamembertConfig):
     head_size: int | None = None
 
 
-class SubnetDebertaV2Config(DebertaV2Config):
+class SubnetDebertaV2Config(LayersDiffer, DebertaV2Config):
     """DeBERTa-v2 or v3 whose layers differ."""
 
     model_type = "sublm_deberta_v2"
@@ -110,16 +141,17 @@ class SubnetDebertaV2Config(DebertaV2Config):
     head_size: int | None = None
 
 
-class SubnetDistilBertConfig(DistilBertConfig):
+class SubnetDistilBertConfig(LayersDiffer, DistilBertConfig):
     """DistilBERT whose layers differ."""
 
     model_type = "sublm_distilbert"
+    names_of_sizes = ("n_heads", "hidden_dim")
     layer_heads: list[int] | None = None
     layer_neurons: list[int] | None = None
     head_size: int | None = None
 
 
-class SubnetElectraConfig(ElectraConfig):
+class SubnetElectraConfig(LayersDiffer, ElectraConfig):
     """ELECTRA whose layers differ."""
 
     model_type = "sublm_electra"
@@ -129,7 +161,7 @@ class SubnetElectraConfig(ElectraConfig):
     project_embeddings: bool = False  # also where the embeddings are as wide as the hidden size
 
 
-class SubnetModernBertConfig(ModernBertConfig):
+class SubnetModernBertConfig(LayersDiffer, ModernBertConfig):
     """ModernBERT whose layers differ."""
 
     model_type = "sublm_modernbert"
@@ -140,7 +172,7 @@ class SubnetModernBertConfig(ModernBertConfig):
     first_norm: bool = False  # the first layer has a norm, because it was not the original's first
 
 
-class SubnetMPNetConfig(MPNetConfig):
+class SubnetMPNetConfig(LayersDiffer, MPNetConfig):
     """MPNet whose layers differ."""
 
     model_type = "sublm_mpnet"
@@ -150,7 +182,7 @@ class SubnetMPNetConfig(MPNetConfig):
     layer_bias_columns: list[list[int]] | None = None  # per layer and head, its column of the shared position biases
 
 
-class SubnetRobertaConfig(RobertaConfig):
+class SubnetRobertaConfig(LayersDiffer, RobertaConfig):
     """RoBERTa whose layers differ."""
 
     model_type = "sublm_roberta"
@@ -159,7 +191,7 @@ class SubnetRobertaConfig(RobertaConfig):
     head_size: int | None = None
 
 
-class SubnetXLMRobertaConfig(XLMRobertaConfig):
+class SubnetXLMRobertaConfig(LayersDiffer, XLMRobertaConfig):
     """XLM-RoBERTa whose layers differ."""
 
     model_type = "sublm_xlm_roberta"

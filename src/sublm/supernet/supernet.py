@@ -11,7 +11,8 @@ from torch import nn
 from sublm.architectures import Axis, Shape
 from sublm.errors import SubnetError
 from sublm.importance.scores import Importance
-from sublm.spaces.subnet import Subnet, count
+from sublm.spaces.stock import Stock
+from sublm.spaces.subnet import Subnet, Units, count
 from sublm.supernet.extract import extract
 from sublm.supernet.layers import ELASTIC, skippable
 from sublm.supernet.layout import expected_widths, find_layout
@@ -40,6 +41,7 @@ class SuperNet:
         shape: Its sizes.
         largest: The sub-network that keeps everything.
         active: The sub-network in use.
+        head_aware: Whether smaller heads keep a part of each head.
 
     Examples:
         >>> from transformers import BertConfig, BertModel
@@ -50,16 +52,20 @@ class SuperNet:
         True
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, head_aware: bool = True) -> None:
         """Makes a model elastic.
 
         Args:
             model: A loaded transformers model of a supported family, with any head.
+            head_aware: Smaller heads keep the first dimensions of each head. False cuts the first rows of the whole
+                attention and deals them out to heads anew, so that heads of different sub-networks share nothing in
+                particular: what AutoTinyBERT's head-aware slices are compared with (Yin et al., 2021, table 3).
 
         Raises:
             UnsupportedModelError: If the family has no table, or the model decodes.
         """
         self.model = model
+        self.head_aware = head_aware
         self.layout = find_layout(model)
         self.shape: Shape = self.layout.shape
         self.largest = Subnet.full(self.shape)
@@ -80,6 +86,18 @@ class SuperNet:
         self._plans: dict[Subnet, Plan] = {}
         self.active = self.largest
         self._apply(self.largest)
+
+    @property
+    def stock(self) -> Stock:
+        """The sub-networks that a stock configuration of the family can express."""
+        table = self.layout.architecture
+        return Stock(
+            self.shape,
+            all_heads=table.shared_head_bias,
+            first_layer=table.first_norm is not None,
+            a_layer=table.needs_a_layer,
+            not_hidden=self.model.config.embedding_size if self.layout.projected else None,
+        )
 
     def activate(self, subnet: Subnet) -> None:
         """Makes the model compute as a sub-network; costs well under a millisecond.
@@ -156,7 +174,7 @@ class SuperNet:
         hidden = select(subnet.hidden, self.shape.hidden)
         chosen: dict[tuple[Axis, int | None], Selection] = {(Axis.FIXED, None): None, (Axis.HIDDEN, None): hidden}
         for layer, (heads, neurons) in enumerate(zip(subnet.heads, subnet.neurons, strict=True)):
-            attention = select_heads(heads, subnet.head_size, self.shape.heads, self.shape.head_size)
+            attention = self._select_heads(heads, subnet.head_size)
             chosen[Axis.QUERY_KEY, layer] = chosen[Axis.VALUE, layer] = attention
             chosen[Axis.NEURONS, layer] = select(neurons, self.shape.neurons)
             for axis in (Axis.FUSED, Axis.GATED):
@@ -166,6 +184,12 @@ class SuperNet:
             chosen[Axis.HIDDEN, layer] = hidden
             chosen[Axis.FIXED, layer] = None
         return chosen
+
+    def _select_heads(self, heads: Units, head_size: Units) -> Selection:
+        """The selection on an axis of all heads' dimensions."""
+        if self.head_aware or head_size == self.shape.head_size:
+            return select_heads(heads, head_size, self.shape.heads, self.shape.head_size)
+        return count(heads) * count(head_size)
 
     def share(self) -> SuperNet:
         """Moves the weights to memory that processes share; a pickle sent to one of them then holds no weights.

@@ -55,6 +55,7 @@ def load_task(
     search_share: float = 0.15,
     seed: int = 0,
     limit: int | None = None,
+    announce: bool = True,
 ) -> TaskData:
     """Load a task, check every row, and draw the search split from train.
 
@@ -74,9 +75,10 @@ def load_task(
         search_share: Share of train that the search scores sub-networks on, between 0 and 1.
         seed: Of every draw.
         limit: Use only so many rows of train (search included), drawn with the seed.
+        announce: Log the notes as warnings; False where the caller tells them.
 
     Returns:
-        The task and its splits. ``notes`` says what was decided on the way; each is also logged as a warning.
+        The task and its splits. ``notes`` says what was decided on the way.
 
     Raises:
         DataError: Something about the data or an argument cannot be used; says what, where, and what mends it.
@@ -92,7 +94,7 @@ def load_task(
     if EMBEDDING in (name, kind):
         given = data if name == EMBEDDING else name
         found = _load_embedding(given, pairs, text, label, search_share=search_share, seed=seed, limit=limit)
-        return _announced(replace(found, task=_with_metric(found.task, metric)))
+        return _announced(replace(found, task=_with_metric(found.task, metric)), announce)
     if pairs is not None:
         raise DataError(f"pairs= is for the task {EMBEDDING!r}; {name!r} is judged on its own rows. Leave it out.")
     columns = {"text": text, "label": label, "kind": kind}
@@ -157,11 +159,12 @@ def load_task(
                 f"search_share={search_share}). Give more rows with different texts."
             )
     kind_of(task.kind).check_train(train.labels[rest], task, f"the training part of {task.name}")
-    return _announced(TaskData(task, train.select(rest), train.select(held), validation, extra, tuple(notes), origin))
+    found = TaskData(task, train.select(rest), train.select(held), validation, extra, tuple(notes), origin)
+    return _announced(found, announce)
 
 
-def _announced(data: TaskData) -> TaskData:
-    for note in data.notes:
+def _announced(data: TaskData, announce: bool) -> TaskData:
+    for note in data.notes if announce else ():
         _log.warning("%s", note)
     return data
 

@@ -62,7 +62,8 @@ def describe(
         table: The training rows.
         name: The task's name.
         text: One or two text columns; found by name and content if left out.
-        label: The label column; found by name, or as the only column that holds no texts, if left out.
+        label: The label column; found by name, or as the only column that holds no texts, or the
+            only one whose texts are few and come again and again, if left out.
         kind: "classification", "regression", "span", "tokens" or "rerank"; found from the columns if left out.
 
     Raises:
@@ -111,12 +112,17 @@ def _find_label(table: Table, texts: tuple[str, ...]) -> str:
     known = {name for names in TEXT_NAMES for name in names if all(name in by_name for name in names)}
     others = [name for name in free if name.casefold() not in {*ID_NAMES, *known}]
     values = [name for name in others if not _holds_texts(table.columns[name])]
-    for candidates in (others if texts or known else [], values):
+    classes = [name for name in others if _holds_classes(table.columns[name])]
+    alone = classes if len(others) > len(classes) else []  # nothing would be left to be the text
+    for candidates in (others if texts or known else [], values, alone if not values else []):
         if len(candidates) == 1:
             return candidates[0]
+    way = "Name it with label=."
+    if {"word", "token"} & by_name.keys() and {"tag", "ner"} & by_name.keys():
+        way = "Tags of words are read from a .conll file: a word and its tag per line, a blank line after a sentence."
     raise DataError(
         f"{table.source}: cannot tell which column is the label; its columns are "
-        f"{', '.join(map(repr, table.columns))}. Name it with label=."
+        f"{', '.join(map(repr, table.columns))}. {way}"
     )
 
 
@@ -156,6 +162,12 @@ def _holds_texts(values: Sequence[Any]) -> bool:
     cells = [value for value in values[:1000] if not is_missing(value)]
     words = sum(isinstance(value, str) and _number(value) is None for value in cells)
     return words * 2 > len(cells)
+
+
+def _holds_classes(values: Sequence[Any]) -> bool:
+    """Whether the cells are few different texts, each of which comes ten times on average."""
+    cells = [str(value) for value in values if not is_missing(value)]
+    return 1 < len(set(cells)) <= min(MAX_CLASSES, len(cells) // 10)
 
 
 def _number(value: Any) -> float | None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sublm.errors import TrainingError
 from sublm.training.task_losses import TASK_LOSSES
-
-Kind = Literal["classification", "regression", "multiple_choice", "candidates", "span", "tokens", "rerank"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Distillation:
         if not (self.logits or self.hidden or self.labels is None or self.labels):
             raise TrainingError("All weights of the distillation are 0; give labels, logits or hidden a weight.")
 
-    def weight_of_labels(self, kind: Kind) -> float:
+    def weight_of_labels(self, kind: str) -> float:
         """Weight of the task loss for a kind of task."""
         if self.labels is not None:
             return self.labels
@@ -72,11 +70,11 @@ def _same_rows(values: Tensor, labels: Tensor) -> None:
         )
 
 
-def label_loss(kind: Kind, logits: Tensor, labels: Tensor, counted: Tensor | None = None) -> Tensor:
+def label_loss(kind: str, logits: Tensor, labels: Tensor, counted: Tensor | None = None) -> Tensor:
     """The mean loss of predictions against labels, a scalar; see the kind's class in `sublm.training.task_losses`.
 
     Args:
-        kind: Kind of the task.
+        kind: A key of `TASK_LOSSES`.
         logits: Predictions, [rows, classes]; [rows, 1] or [rows] of numbers and relevance; [rows, tokens, 2] of spans;
             [rows, tokens, tags] of tagged words.
         labels: Class numbers or values, [rows]; what each class is worth, [rows, classes], as a teacher says; positions
@@ -88,12 +86,12 @@ def label_loss(kind: Kind, logits: Tensor, labels: Tensor, counted: Tensor | Non
 
 
 def logits_loss(
-    kind: Kind, student: Tensor, teacher: Tensor, temperature: float, counted: Tensor | None = None
+    kind: str, student: Tensor, teacher: Tensor, temperature: float, counted: Tensor | None = None
 ) -> Tensor:
     """The mean loss of a student's logits against a teacher's, a scalar: τ² KL, or the mean squared difference.
 
     Args:
-        kind: Kind of the task.
+        kind: A key of `TASK_LOSSES`.
         student: Logits of the student, as for `label_loss`.
         teacher: Logits of the teacher, of the same shape; no gradient flows into them.
         temperature: τ.

@@ -130,7 +130,7 @@ TASK_LOSSES: dict[str, TaskLoss] = {
     "tokens": Words(),
     "rerank": Relevance(),
 }
-"""Kind of task -> its losses."""
+"""Kind of task to its losses, of the kinds that have labels."""
 
 
 def _over_tokens(logits: Tensor, mask: Tensor | None) -> Tensor:

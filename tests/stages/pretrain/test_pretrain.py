@@ -406,6 +406,9 @@ def test_what_cannot_work_is_refused_before_the_training(settings, place, tmp_pa
     with pytest.raises(error, match=message):
         pretrain(**(settings | changed), out=tmp_path / "run")
     assert not (tmp_path / "run" / "supernet").exists()
+    record = tmp_path / "run" / "run.json"
+    if record.exists() and "shapes" not in changes:  # the command, mended, may have the folder
+        assert json.loads(record.read_text())["stages"] == {}
 
 
 def test_a_teacher_may_be_an_electra_discriminator_of_another_shape(settings, place, tmp_path) -> None:

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from transformers import BertModel
 
 import sublm
 from sublm import cli
 from sublm.costs import Counts, LatencyPredictor, cost_model, fit_times
-from sublm.errors import RunError, SubnetError, TargetError
+from sublm.errors import DataError, RunError, SubnetError, TargetError, UnsupportedModelError
 from sublm.pretraining import build_corpus
 from sublm.progress import Progress
 from sublm.search import pairwise_accuracy
 from sublm.spaces import SearchSpace, Subnet, obeys_rule
 from sublm.spaces.homogeneous import read_shape
-from sublm.stages.pretrain import measure_fidelity, pretrain, pretrain_search, reopen, search
-from sublm.stages.pretrain.costs import Deployed
+from sublm.stages.pretrain import (
+    Validation,
+    measure_fidelity,
+    pretrain,
+    pretrain_search,
+    reopen,
+    search,
+    validation_losses,
+)
+from sublm.stages.pretrain.costs import Deployed, open_base
 from sublm.supernet import SuperNet
 from tests.pretraining import samples
 from tests.stages.pretrain.test_pretrain import save_model
@@ -77,6 +88,28 @@ def test_asked_for_more_models_nothing_is_evaluated_again(found, trained, monkey
         pretrain_search(trained, "macs<=40%", evaluations=8)
 
 
+@pytest.mark.parametrize("answers", [0, 1.5, 100])
+def test_a_teacher_is_asked_once_and_the_losses_are_the_same_to_the_bit(trained, answers) -> None:
+    """Whether its answers fit into memory, some of them do, or none."""
+    run = reopen(trained, Progress())
+    teacher, batches = run.before.teacher, [*run.text.validation, *run.text.validation]
+    supernet = run.supernet
+    subnets = [supernet.largest, read_shape("2-16-20-4-16", supernet.shape)]
+    wanted = [validation_losses(supernet, [subnet], run.objective, batches, teacher=teacher) for subnet in 2 * subnets]
+    asked = []
+    with torch.inference_mode():
+        memory = round(answers * run.objective.answer(teacher, batches[0]).bytes)
+    validation = Validation(run.objective, batches, teacher=teacher, memory=memory)
+    handle = teacher.register_forward_hook(lambda *_: asked.append(1))
+    try:
+        found = [validation.losses(supernet, [subnet]) for subnet in 2 * subnets]
+    finally:
+        handle.remove()
+    assert found == wanted
+    kept = min(len(batches), int(answers))
+    assert len(asked) == 4 * (len(batches) - kept) + kept
+
+
 def test_fast_tests_one_shape_per_depth_that_obeys_the_rule(trained, tmp_path, capsys) -> None:
     asked = ["pretrain-search", str(trained), "--target", "macs<=50%", "--out", str(tmp_path / "fast")]
     assert cli.main([*asked, "--recipe", "autotinybert-fast", "--top", "1", "--json", "--quiet"]) == 0
@@ -109,11 +142,14 @@ def test_a_promised_speed_up_is_kept_by_what_is_measured(trained, tmp_path, monk
     def time_of(encoder: SuperNet, subnet: Subnet) -> float:
         return cost_model(encoder).macs(subnet, 24) / 1e5
 
-    def fit(encoder: SuperNet, space: SearchSpace, deployed: Deployed, *_: Any) -> LatencyPredictor:
+    def fit(
+        encoder: SuperNet, space: SearchSpace, deployed: Deployed, scratch: Path, tokenizer: Any, base: Any
+    ) -> LatencyPredictor:
         rng = random.Random(0)
         subnets = [encoder.largest, *(space.sample(rng) for _ in range(60))]
         times = np.array([time_of(encoder, subnet) for subnet in subnets])
-        return fit_times(Counts.of(subnets), times, deployed.options())
+        found = fit_times(Counts.of(subnets), times, deployed.options())
+        return found if base is None else replace(found, reference=time_of(base, base.largest))
 
     def measure(encoder: SuperNet, subnets: list[Subnet], *_: Any) -> np.ndarray:
         return np.array([time_of(encoder, s) * (1.4 if len(s.layers) == 3 else 0.9) for s in subnets])
@@ -127,6 +163,37 @@ def test_a_promised_speed_up_is_kept_by_what_is_measured(trained, tmp_path, monk
     for model in found["models"]:
         assert model["latency_ms"] <= limit
         assert model["speedup"] >= 2
+    # Against a given model, four times as fast as it is may be slower than half of this one.
+    base = save_model(tmp_path / "base", BertModel, num_hidden_layers=6, intermediate_size=64)
+    asked = {"evaluations": 6, "top": 1, "base": base}
+    against = pretrain_search(trained, ("speedup>=4x", "parameters<=50%"), out=tmp_path / "against", **asked)
+    encoder = SuperNet(BertModel.from_pretrained(base))
+    own = time_of(encoder, encoder.largest)
+    assert against["base"]["costs"]["latency"] == pytest.approx(own)
+    assert against["base"]["costs"]["parameters"] == encoder.model.num_parameters()
+    for entry in against["evaluations"]:
+        assert entry["costs"]["latency"] <= own / 4
+        assert entry["costs"]["parameters"] <= encoder.model.num_parameters() / 2
+    assert against["models"][0]["speedup"] == pytest.approx(own / against["models"][0]["latency_ms"])
+    assert against["whole"] == found["whole"]
+
+
+def test_a_base_that_cannot_be_is_refused_before_anything_is_measured(trained, tmp_path) -> None:
+    run = reopen(trained, Progress())
+    cut = run.cut(read_shape("2-16-20-4-12", run.supernet.shape), tmp_path / "cut")
+    short = save_model(tmp_path / "short", BertModel, max_position_embeddings=8)
+    (tmp_path / "empty").mkdir()
+    for base, error, message in (
+        ("./no-such", DataError, "base: there is no folder './no-such'"),
+        (tmp_path / "empty", UnsupportedModelError, "base=.*cannot be loaded"),
+        (cut, UnsupportedModelError, "is a sub-network that SubLM cut"),
+        (short, RunError, "reads 8 tokens; costs are counted for texts of 24"),
+    ):
+        with pytest.raises(error, match=message):
+            open_base(str(base), 24)
+    with pytest.raises(DataError, match="there is no folder"):
+        pretrain_search(trained, "macs<=50%", base="./no-such", out=tmp_path / "none")
+    assert not (tmp_path / "none" / "results.json").exists()
 
 
 def test_what_cannot_be_is_refused_before_anything_is_measured(trained, tmp_path) -> None:

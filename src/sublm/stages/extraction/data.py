@@ -141,7 +141,7 @@ def _task(s: ExtractionSettings) -> Material:
         make=lambda shape, seed: build_model(family.make(shape, seed), task, seed=seed)[0],
         epochs=epochs,
         section=section,
-        objective=TaskObjective(task.kind),  # type: ignore[arg-type]
+        objective=TaskObjective(task.kind),
         steps=s.train_steps,
         checks=s.checks,
         precision=s.precision,

@@ -8,13 +8,14 @@ from sublm.stages.pretrain.reopen import Trained, reopen
 from sublm.stages.pretrain.search import SearchSettings, execute_search, pretrain_search
 from sublm.stages.pretrain.settings import PretrainSettings
 from sublm.stages.pretrain.text import open_text
-from sublm.stages.pretrain.validation import validation_losses, watched
+from sublm.stages.pretrain.validation import Validation, validation_losses, watched
 
 __all__ = [
     "FidelitySettings",
     "PretrainSettings",
     "SearchSettings",
     "Trained",
+    "Validation",
     "cut_from_run",
     "execute",
     "execute_fidelity",

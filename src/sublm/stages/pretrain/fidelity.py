@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sublm.errors import RunError
-from sublm.progress import Progress, make_progress
-from sublm.run import Run, write_json
+from sublm.progress import Progress
+from sublm.run import Run
 from sublm.search import Fidelity, fidelity
-from sublm.settings import check_settings
 from sublm.spaces import SearchSpace, StratifiedSampler, Subnet
 from sublm.spaces.homogeneous import read_shape, shape_name
 from sublm.stages.pretrain.costs import Deployed, costs_of, encoder_of
 from sublm.stages.pretrain.fidelity_figure import write_fidelity_png
+from sublm.stages.pretrain.following import call, follow
 from sublm.stages.pretrain.job import execute
-from sublm.stages.pretrain.reopen import Trained, reopen
+from sublm.stages.pretrain.reopen import Trained
 from sublm.stages.workspace import doing
 
-RESULTS, PICTURE = "results.json", "fidelity.png"
-SCHEMA = 1
+PICTURE = "fidelity.png"
 TRIES = 50
 """Draws per architecture that a band is looked through for a new one."""
 
@@ -93,19 +92,24 @@ def measure_fidelity(
     Raises:
         SubLMError: If anything given cannot be used; nothing is trained by then.
     """
-    check_settings(settings, FidelitySettings)
-    lists: dict[str, tuple[Any, ...]] = {name: tuple(settings[name]) for name in ("shapes", "band") if name in settings}
-    asked = FidelitySettings(str(run), **{**settings, **lists})
-    folder = Path(out) if out is not None else Path(run) / "fidelity"
-    return execute_fidelity(asked, folder, make_progress(quiet=quiet), overwrite=overwrite)
+    out = Path(run) / "fidelity" if out is None else out
+    return call(execute_fidelity, FidelitySettings, run, settings, out=out, overwrite=overwrite, quiet=quiet)
 
 
 def execute_fidelity(
     settings: FidelitySettings, folder: Path, progress: Progress, *, overwrite: bool = False
 ) -> dict[str, Any]:
     """Runs a comparison; see `measure_fidelity`."""
-    with progress.stage("Opening the pre-training"):
-        trained = reopen(settings.run, progress)
+
+    def do(trained: Trained, run: Run) -> dict[str, Any]:
+        found = _compare_all(settings, trained, run, progress)
+        write_fidelity_png(found, folder / PICTURE)
+        return found
+
+    return follow(settings, folder, progress, do, overwrite=overwrite)
+
+
+def _compare_all(settings: FidelitySettings, trained: Trained, run: Run, progress: Progress) -> dict[str, Any]:
     encoder = encoder_of(trained)
     costs = costs_of(encoder, Deployed(length=trained.length, seed=settings.seed))
     whole = {name: float(cost(encoder.largest)) for name, cost in costs.items()}
@@ -114,32 +118,29 @@ def execute_fidelity(
     else:
         bounds = (settings.band[0] * whole[settings.cost], settings.band[1] * whole[settings.cost])
         subnets = draw_in_band(trained.space, costs[settings.cost], bounds, settings.number, settings.seed)
-    with Run(folder, settings.deciding(), overwrite=overwrite, seed=settings.seed) as run:
-        shared = _shared_losses(trained, subnets, run, progress)
-        alone = [_alone(settings, trained, subnet, run, progress) for subnet in subnets]
-        before = _losses_before(trained, subnets, run, progress) if settings.start == "model" else None
-        entries = [
-            {
-                "shape": shape_name(subnet),
-                "one_shot_loss": shared[place],
-                "stand_alone_loss": alone[place]["loss"],
-                "seconds": alone[place]["seconds"],
-                **({"loss_before_training": before[place]} if before else {}),
-                "costs": {name: float(cost(subnet)) for name, cost in costs.items()},
-            }
-            for place, subnet in enumerate(subnets)
-        ]
-        found = {
-            "schema": SCHEMA,
-            "settings": settings.deciding() | {"steps": _steps(settings, trained)},
-            "whole": whole,
-            **compare(entries, seed=settings.seed),
-            "machine": run.machine,
-            "architectures": entries,
+    shared = _losses("one-shot losses", "by the weights they share", trained, subnets, run, progress)
+    alone = [_alone(settings, trained, subnet, run, progress) for subnet in subnets]
+    before: list[float] = []
+    if settings.start == "model":
+        said = "by the weights before the training"
+        before = _losses("losses before training", said, trained, subnets, run, progress, untrained=True)
+    entries = [
+        {
+            "shape": shape_name(subnet),
+            "one_shot_loss": shared[place],
+            "stand_alone_loss": alone[place]["loss"],
+            "seconds": alone[place]["seconds"],
+            **({"loss_before_training": before[place]} if before else {}),
+            "costs": {name: float(cost(subnet)) for name, cost in costs.items()},
         }
-        write_json(folder / RESULTS, found)
-        write_fidelity_png(found, folder / PICTURE)
-    return {**found, "run": str(folder)}
+        for place, subnet in enumerate(subnets)
+    ]
+    return {
+        "settings": settings.deciding() | {"steps": _steps(settings, trained)},
+        "whole": whole,
+        **compare(entries, seed=settings.seed),
+        "architectures": entries,
+    }
 
 
 def compare(entries: Sequence[Mapping[str, Any]], *, seed: int = 0) -> dict[str, Any]:
@@ -190,22 +191,22 @@ def _steps(settings: FidelitySettings, trained: Trained) -> int:
     return settings.steps or -(-len(trained.text.steps) // trained.settings.accumulation)
 
 
-def _shared_losses(trained: Trained, subnets: list[Subnet], run: Run, progress: Progress) -> list[float]:
+def _losses(
+    name: str,
+    said: str,
+    trained: Trained,
+    subnets: list[Subnet],
+    run: Run,
+    progress: Progress,
+    *,
+    untrained: bool = False,
+) -> list[float]:
+    """Validation losses by the weights of the super-network, as they are or as they were before its training."""
     inputs = {"weights": trained.fingerprint, "subnets": [subnet.to_dict() for subnet in subnets]}
-    stage = run.stage("one-shot losses", inputs, after=[])
+    stage = run.stage(name, inputs, after=[])
     if not stage.done:
-        with doing(run, progress, stage, f"Judging {len(subnets)} sub-networks by the weights they share"):
-            stage.result["losses"] = trained.losses(subnets)
-    return [float(loss) for loss in stage.result["losses"]]
-
-
-def _losses_before(trained: Trained, subnets: list[Subnet], run: Run, progress: Progress) -> list[float]:
-    """By the weights as they were before the super-network was trained."""
-    inputs = {"weights": trained.fingerprint, "subnets": [subnet.to_dict() for subnet in subnets]}
-    stage = run.stage("losses before training", inputs, after=[])
-    if not stage.done:
-        with doing(run, progress, stage, "Judging them by the weights before the training"):
-            stage.result["losses"] = trained.losses(subnets, untrained=True)
+        with doing(run, progress, stage, f"Judging {len(subnets)} sub-networks {said}"):
+            stage.result["losses"] = trained.losses(subnets, untrained=untrained)
     return [float(loss) for loss in stage.result["losses"]]
 
 

@@ -33,7 +33,7 @@ from sublm.stages.pretrain.models import CUT, check_vocabulary, load_student, st
 from sublm.stages.pretrain.network import Network, check_names, objective_of, prepare, strategy_of
 from sublm.stages.pretrain.settings import PretrainSettings
 from sublm.stages.pretrain.text import Text, open_text
-from sublm.stages.pretrain.validation import Curve, describe_subnets, validation_losses, validation_losses_both, watched
+from sublm.stages.pretrain.validation import Curve, Validation, describe_subnets, watched
 from sublm.stages.workspace import check_folder, doing, evaluation_precision, fingerprint_model
 from sublm.training import Strategy, Team, TrainOptions, TrainResult, open_team, train
 from sublm.training.objectives import PretrainingObjective
@@ -237,15 +237,14 @@ def _train(
         if not stage.cut_off:
             curve.clear()
         precision = evaluation_precision(settings.precision)
+        validation = Validation(objective, text.validation, teacher=network.teacher, precision=precision)
         latest: list[dict[str, float]] = []
 
         def losses() -> list[dict[str, float]]:
             """The objective's and, where that is another, the masked tokens' alone."""
-            given = network.trained, list(subnets.values()), objective, text.validation
-            if network.teacher is not None and network.terms.predicts:
-                found = [*validation_losses_both(*given, teacher=network.teacher, precision=precision)]
-            else:
-                found = [validation_losses(*given, teacher=network.teacher, precision=precision)]
+            both = network.teacher is not None and network.terms.predicts
+            judged = network.trained, list(subnets.values())
+            found = validation.losses_both(*judged) if both else (validation.losses(*judged),)
             return [dict(zip(subnets, values, strict=True)) for values in found]
 
         def note(step: int, found: list[dict[str, float]], loss: float | None = None) -> None:

@@ -57,7 +57,7 @@ def load_student(name: str, *, from_scratch: bool = False, seed: int = 0, tokeni
     cut = (folder / CUT).is_file()
     with torch.random.fork_rng(devices=list(range(torch.cuda.device_count()))), quiet_loading():
         torch.manual_seed(seed)
-        if cut or _is_subnetwork(folder):
+        if cut or is_subnetwork(folder):
             model = load(folder)
             if not has_head(model):
                 raise UnsupportedModelError(
@@ -132,7 +132,7 @@ def load_teacher(name: str, terms: Terms, *, layers: int = 0) -> Any:
     folder = Path(name)
     with quiet_loading():
         try:
-            if _is_subnetwork(folder) or (folder / CUT).is_file():
+            if is_subnetwork(folder) or (folder / CUT).is_file():
                 teacher = load(folder)
             elif terms.logits:
                 auto: Any = transformers.AutoModelForMaskedLM
@@ -258,6 +258,7 @@ PROJECTION_FILE = "hidden_projection.safetensors"
 """Beside a model: the projection that was trained with it."""
 
 
-def _is_subnetwork(folder: Path) -> bool:
+def is_subnetwork(folder: Path) -> bool:
+    """Whether a folder holds a sub-network whose sizes no stock configuration expresses."""
     path = folder / "config.json"
     return path.is_file() and str(read_json(path).get("model_type")).startswith("sublm_")

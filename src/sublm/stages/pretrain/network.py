@@ -151,6 +151,10 @@ def prepare(
             f"be cut from it. Leave space out, or give space={PLAIN}, to train it further as it is."
         )
     supernet = SuperNet(student.model)
+    space: SearchSpace | None = None
+    if name != "nested":  # which follows the scores
+        space = _make_space(settings, name, supernet, None)
+        _check_space(terms, teacher, vocabulary, space)
     method = _method(settings, student)
     importance: Importance | None = None
     if method != "none" and plan:
@@ -165,9 +169,9 @@ def prepare(
         teacher = _itself(supernet, terms, settings.teacher_layers)
         if not plan:
             _note_teacher(run, supernet, tokenizer, progress)
-    space = _make_space(settings, name, supernet, importance)
-    heads, narrowest = _fewest(space)
-    check_pair(terms, teacher, vocabulary=vocabulary, heads=heads, narrowest=narrowest)
+    if space is None:
+        space = _make_space(settings, name, supernet, importance)
+        _check_space(terms, teacher, vocabulary, space)
     if not plan:
         _note_space(run, space, progress)
     _project(settings, student.model, teacher, terms)
@@ -277,6 +281,12 @@ def _note_space(run: Run, space: SearchSpace, progress: Progress) -> None:
     if not stage.done:
         with doing(run, progress, stage, f"Writing the search space ({space.name}, {space.size:.3g} settings)"):
             write_text(run.folder / "space.json", space.to_json() + "\n")
+
+
+def _check_space(terms: Terms, teacher: Any, vocabulary: int, space: SearchSpace) -> None:
+    """Refuses a teacher that a space's sub-networks cannot be compared with."""
+    heads, narrowest = _fewest(space)
+    check_pair(terms, teacher, vocabulary=vocabulary, heads=heads, narrowest=narrowest)
 
 
 def _fewest(space: SearchSpace) -> tuple[int, int]:

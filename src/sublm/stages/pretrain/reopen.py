@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sublm.stages.pretrain.folders import SUPERNET, extract_subnet, open_superne
 from sublm.stages.pretrain.network import TEACHER, Network, objective_of, prepare
 from sublm.stages.pretrain.settings import PretrainSettings
 from sublm.stages.pretrain.text import Text, open_text
-from sublm.stages.pretrain.validation import validation_losses
+from sublm.stages.pretrain.validation import Validation
 from sublm.stages.workspace import evaluation_precision, fingerprint_model
 from sublm.supernet import SuperNet
 from sublm.tasks import load_tokenizer
@@ -67,14 +68,12 @@ class Trained:
             subnets: Whose.
             untrained: Of the super-network as it was before the training.
         """
-        return validation_losses(
-            self._network(untrained),
-            subnets,
-            self.objective,
-            self.text.validation,
-            teacher=self.before.teacher,
-            precision=evaluation_precision(self.settings.precision),
-        )
+        return self._validation.losses(self._network(untrained), subnets)
+
+    @cached_property
+    def _validation(self) -> Validation:
+        precision = evaluation_precision(self.settings.precision)
+        return Validation(self.objective, self.text.validation, teacher=self.before.teacher, precision=precision)
 
     def cut(self, subnet: Subnet, folder: Path, *, untrained: bool = False) -> Path:
         """Writes a sub-network as a complete folder.

@@ -13,20 +13,19 @@ import numpy as np
 
 from sublm.costs import LatencyPredictor
 from sublm.errors import RunError
-from sublm.progress import Progress, make_progress
+from sublm.progress import Progress
 from sublm.run import Run, write_json
 from sublm.search import SAMPLERS, Constraint, Evaluation, check_constraints, keep_promise, parse_targets, search
-from sublm.settings import check_settings
 from sublm.spaces import Subnet, obeys_rule, rule_candidates
 from sublm.spaces.homogeneous import shape_name
-from sublm.stages.pretrain.costs import Deployed, costs_of, encoder_of, fit, measure
+from sublm.stages.pretrain.costs import Deployed, costs_of, encoder_of, fit, measure, open_base
+from sublm.stages.pretrain.following import call, follow
 from sublm.stages.pretrain.job import execute
-from sublm.stages.pretrain.reopen import Trained, reopen
-from sublm.stages.workspace import doing
+from sublm.stages.pretrain.reopen import Trained
+from sublm.stages.workspace import doing, fingerprint_model
 from sublm.supernet import SuperNet
 
-RESULTS, MODELS, FURTHER, PROXIES = "results.json", "models", "further", "proxies"
-SCHEMA = 1
+MODELS, FURTHER, PROXIES = "models", "further", "proxies"
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,9 @@ class SearchSettings:
 
     Attributes:
         run: The run directory of the pre-training.
-        target: What every sub-network must meet, such as "speedup>=4x"; shares and speed-ups are of the whole
-            super-network, its encoder.
+        target: What every sub-network must meet, such as "speedup>=4x"; shares and speed-ups are of the base.
+        base: The model that these are of, a folder or a name on the hub; None takes the whole super-network. Encoders
+            are compared.
         tasks: Proxy tasks, by name or files of the user's own: fitness is the mean score of short fine-tunings. None
             judges by the validation loss.
         task_epochs: Epochs of these.
@@ -48,7 +48,7 @@ class SearchSettings:
         top: How many are written.
         further_steps: Steps that each of these is trained further, without warm-up; 0 leaves them as they are.
         runtime: What runs them: "torch", "onnx" or "openvino".
-        runtime_precision: "fp32", "bf16" or "int8".
+        runtime_precision: One that the runtime has.
         threads: Threads of one forward pass.
         length: Tokens of a text whose costs are counted; 0 takes the mean of the pieces of the pre-training.
         seed: Of the search and of the measurements.
@@ -56,6 +56,7 @@ class SearchSettings:
 
     run: str
     target: tuple[str, ...]
+    base: str | None = None
     tasks: tuple[str, ...] = ()
     task_epochs: int = 1
     task_limit: int = 2000
@@ -113,28 +114,28 @@ def pretrain_search(
         SubLMError: If anything given cannot be used; nothing long has been done by then.
     """
     targets = (target,) if isinstance(target, str) else tuple(target)
-    check_settings(settings, SearchSettings)
-    asked = SearchSettings(str(run), targets, **settings)
-    folder = Path(out) if out is not None else Path(run) / "search"
-    return execute_search(asked, folder, make_progress(quiet=quiet), overwrite=overwrite)
+    out = Path(run) / "search" if out is None else out
+    given = {"target": targets, **settings}
+    return call(execute_search, SearchSettings, run, given, out=out, overwrite=overwrite, quiet=quiet)
 
 
 def execute_search(
     settings: SearchSettings, folder: Path, progress: Progress, *, overwrite: bool = False
 ) -> dict[str, Any]:
     """Runs a search; see `pretrain_search`."""
-    with progress.stage("Opening the pre-training"):
-        trained = reopen(settings.run, progress)
-    deployed = Deployed(
-        settings.runtime,
-        settings.runtime_precision,
-        settings.threads,
-        settings.length or trained.length,
-        settings.seed,
-    )
-    with Run(folder, settings.deciding(), overwrite=overwrite, seed=settings.seed) as run:
-        work = _Search(settings, trained, encoder_of(trained), deployed, run, progress)
-        return {**work.carry_out(), "run": str(folder)}
+
+    def do(trained: Trained, run: Run) -> dict[str, Any]:
+        deployed = Deployed(
+            settings.runtime,
+            settings.runtime_precision,
+            settings.threads,
+            settings.length or trained.length,
+            settings.seed,
+        )
+        base = None if settings.base is None else open_base(settings.base, deployed.length)
+        return _Search(settings, trained, encoder_of(trained), base, deployed, run, progress).carry_out()
+
+    return follow(settings, folder, progress, do, overwrite=overwrite)
 
 
 @dataclass
@@ -144,6 +145,7 @@ class _Search:
     settings: SearchSettings
     trained: Trained
     encoder: SuperNet
+    base: SuperNet | None
     deployed: Deployed
     run: Run
     progress: Progress
@@ -152,24 +154,32 @@ class _Search:
         predictor = self._predictor()
         costs = costs_of(self.encoder, self.deployed, predictor)
         whole = {name: float(cost(self.encoder.largest)) for name, cost in costs.items()}
-        constraints = parse_targets(self.settings.target, whole)
+        base = self._base_costs(predictor)
+        constraints = parse_targets(self.settings.target, base or whole)
         check_constraints(self.trained.space, constraints, costs)
         evaluations = self._evaluations(costs, constraints, predictor)
         chosen, measured = self._choose(evaluations, constraints, predictor)
-        models = [self._model(place, e, whole, measured) for place, e in enumerate(chosen, start=1)]
-        found = {
-            "schema": SCHEMA,
+        models = [self._model(place, e, base or whole, measured) for place, e in enumerate(chosen, start=1)]
+        return {
             "target": list(self.settings.target),
             "constraints": [str(constraint) for constraint in constraints],
             "fitness": self._fitness_words(),
             "conditions": self.deployed.options(),
             "whole": {"shape": shape_name(self.encoder.largest), "costs": whole},
+            "base": None if base is None else {"model": self.settings.base, "costs": base},
             "latency_predictor": None if predictor is None else predictor.summary(),
-            "machine": self.run.machine,
             "evaluations": [self._entry(e) for e in evaluations],
             "models": models,
         }
-        write_json(self.run.folder / RESULTS, found)
+
+    def _base_costs(self, predictor: LatencyPredictor | None) -> dict[str, float] | None:
+        """Costs of the base, its latency as it was measured beside the sub-networks."""
+        if self.base is None:
+            return None
+        found = {name: float(cost(self.base.largest)) for name, cost in costs_of(self.base, self.deployed).items()}
+        if predictor is not None:
+            assert predictor.reference is not None  # it was fitted beside the base
+            found["latency"] = predictor.reference
         return found
 
     def _fitness_words(self) -> str:
@@ -180,11 +190,14 @@ class _Search:
         if not any(word in target for target in self.settings.target for word in ("latency", "speedup")):
             return None
         inputs = self.deployed.options() | {"space": self.trained.space.to_dict()}
+        if self.settings.base is not None:
+            inputs["base"] = fingerprint_model(self.settings.base)
         stage = self.run.stage("latency", inputs, outputs=["latency.json"])
         path = self.run.folder / "latency.json"
         if not stage.done:
             with doing(self.run, self.progress, stage, "Measuring the latency of sub-networks") as scratch:
-                found = fit(self.encoder, self.trained.space, self.deployed, scratch, self.trained.tokenizer)
+                space, tokenizer = self.trained.space, self.trained.tokenizer
+                found = fit(self.encoder, space, self.deployed, scratch, tokenizer, self.base)
                 write_json(path, found.to_dict())
         return LatencyPredictor.load(path)
 
@@ -313,7 +326,7 @@ class _Search:
 
                 def measured(some: list[Evaluation]) -> dict[str, float]:
                     subnets, tokenizer = [e.subnet for e in some], self.trained.tokenizer
-                    times = measure(self.encoder, subnets, self.deployed, scratch, tokenizer, predictor.largest)
+                    times = measure(self.encoder, subnets, self.deployed, scratch, tokenizer, predictor, self.base)
                     return dict(zip([e.subnet.key for e in some], np.asarray(times).tolist(), strict=True))
 
                 kept = keep_promise(
@@ -330,7 +343,7 @@ class _Search:
         return chosen or scored[: self.settings.top], stage.result["measured"]
 
     def _model(
-        self, place: int, found: Evaluation, whole: Mapping[str, float], measured: Mapping[str, float]
+        self, place: int, found: Evaluation, base: Mapping[str, float], measured: Mapping[str, float]
     ) -> dict[str, Any]:
         """Writes a chosen sub-network, trains it further if that is wanted, and describes it."""
         name = shape_name(found.subnet)
@@ -343,7 +356,7 @@ class _Search:
         entry = {"place": place, "path": path, **self._entry(found)}
         if found.subnet.key in measured:
             latency = measured[found.subnet.key]
-            entry |= {"latency_ms": latency, "speedup": whole["latency"] / latency}
+            entry |= {"latency_ms": latency, "speedup": base["latency"] / latency}
         if self.settings.further_steps:
             entry["further"] = self._train_further(name)
         return entry

@@ -23,7 +23,7 @@ def objective_of(kind: str, distillation: Distillation) -> Objective:
         distillation: How students learn from teachers.
     """
     make = OF_KINDS.get(kind)
-    return make(distillation) if make is not None else TaskObjective(kind, distillation)  # type: ignore[arg-type]
+    return make(distillation) if make is not None else TaskObjective(kind, distillation)
 
 
 __all__ = [

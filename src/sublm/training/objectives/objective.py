@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from sublm.spaces.subnet import Subnet
@@ -27,13 +28,25 @@ class Answer:
     hidden: Sequence[Tensor] | None = None
     further: Mapping[str, Tensor] = field(default_factory=dict)
 
+    @property
+    def bytes(self) -> int:
+        """Memory that it takes."""
+        return sum(values.nbytes for values in (self.logits, *(self.hidden or ()), *self.further.values()))
+
     def detached(self) -> Answer:
         """The same numbers, through which no gradient flows."""
+        return self._each(Tensor.detach)
+
+    def to(self, device: torch.device) -> Answer:
+        """The same numbers on a device."""
+        return self._each(lambda values: values.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Answer:
         return replace(
             self,
-            logits=self.logits.detach(),
-            hidden=None if self.hidden is None else [values.detach() for values in self.hidden],
-            further={name: values.detach() for name, values in self.further.items()},
+            logits=change(self.logits),
+            hidden=None if self.hidden is None else [change(values) for values in self.hidden],
+            further={name: change(values) for name, values in self.further.items()},
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sublm.errors import TrainingError
 from sublm.outputs import logits_of
 from sublm.spaces.subnet import Subnet
-from sublm.training.distillation import Distillation, Kind, hidden_loss, label_loss, logits_loss, pair_layers
+from sublm.training.distillation import Distillation, hidden_loss, label_loss, logits_loss, pair_layers
 from sublm.training.objectives.objective import NOT_INPUTS, Answer
 from sublm.training.task_losses import TASK_LOSSES
 
@@ -22,18 +22,18 @@ class TaskObjective:
     """Learns a task from its labels or from a teacher.
 
     Attributes:
-        kind: Kind of the task.
+        kind: A key of `TASK_LOSSES`.
         distillation: How students learn from teachers.
     """
 
-    kind: Kind = "classification"
+    kind: str = "classification"
     distillation: Distillation = field(default_factory=Distillation)
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
+        if self.kind not in TASK_LOSSES:
             raise TrainingError(
                 f"A task of the kind {self.kind!r} has no labels to learn from; there are labels for "
-                f"{', '.join(get_args(Kind))}. Embedding models are made smaller with `sublm compress`."
+                f"{', '.join(TASK_LOSSES)}. Embedding models are made smaller with `sublm compress`."
             )
 
     @property
