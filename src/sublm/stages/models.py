@@ -228,7 +228,7 @@ def make_model(
         folder=folder,
         stock=is_stock(prepared.supernet, subnet),
         search_score=evaluation.score,
-        recovered_search_score=stage.result["search"],
+        recovered_search_score=_number(stage.result["search"]),
         before=stage.result["before"],
         after=stage.result["after"],
         train_seconds=stage.result.get("train_seconds", 0.0),
