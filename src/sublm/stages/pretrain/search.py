@@ -14,6 +14,7 @@ import numpy as np
 from sublm.costs import LatencyPredictor
 from sublm.errors import RunError
 from sublm.export import longest_text
+from sublm.files import fingerprint_model
 from sublm.progress import Progress
 from sublm.run import Run, write_json
 from sublm.search import SAMPLERS, Constraint, Evaluation, check_constraints, keep_promise, parse_targets, search
@@ -24,8 +25,9 @@ from sublm.stages.pretrain.following import call, follow
 from sublm.stages.pretrain.job import execute
 from sublm.stages.pretrain.probing import Probes, folder_of, read_task
 from sublm.stages.pretrain.reopen import Trained
-from sublm.stages.workspace import doing, evaluation_precision, fingerprint_model
+from sublm.stages.workspace import doing
 from sublm.supernet import SuperNet
+from sublm.training.precision import evaluation_precision
 
 MODELS, FURTHER, PROXIES = "models", "further", "proxies"
 
