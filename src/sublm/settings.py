@@ -234,7 +234,7 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("target", "text", "objectives", "sizes", "baselines", "baseline_sizes", "exports"):
+        for name in LISTS:
             value = getattr(self, name)
             if isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
@@ -412,3 +412,7 @@ class Settings:
     def default_folder(self) -> Path:
         """Where the run goes if no folder is named."""
         return Path("runs") / Path(self.task).stem
+
+
+LISTS = tuple(field.name for field in fields(Settings) if str(field.type).startswith("tuple"))
+"""Settings of several values; kept as tuples, whatever they are given as."""

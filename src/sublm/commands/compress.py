@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from sublm.settings import Settings
+from sublm.settings import LISTS, Settings
 
 
 def compress(
@@ -231,8 +231,7 @@ def compress(
     from sublm.pipeline import compress as work
 
     # Those are the command line's own; and lists cannot be defaults of a signature: left to Settings if not given.
-    many = ("target", "objectives", "sizes", "baselines", "baseline_sizes")
-    skipped = {"recipe", "json", *(name for name in (*many, "task") if settings[name] is None)}
+    skipped = {"recipe", "json", *(name for name in (*LISTS, "task") if settings[name] is None)}
     found = work(**{name: value for name, value in settings.items() if name not in skipped})
     if dry_run:
         return PlanSummary(found)
