@@ -4,7 +4,7 @@
     python benchmarks/stock.py --summary
 
 Three searches from one teacher and one order of the units: `per layer` (the space nested), `uniform` (every layer
-alike, the hidden size whole: needs the modelling file), `stock` (every layer alike, the hidden size follows the heads).
+alike, the hidden size whole: needs the modelling file), `stock` (every layer alike, all heads kept, layers left out).
 Each super-network is trained alike and its models are taken as searched. All of them are then loaded and timed
 together. DATA and MODEL as for `main_job.py`; a run that was cut off goes on.
 """
@@ -27,47 +27,54 @@ SIZES = (0.5, 0.33, 0.25, 0.1)
 ARMS: dict[str, dict[str, Any]] = {
     "per layer": {"space": "nested"},
     "uniform": {"space": "uniform", "stock": False},
-    "stock": {"space": "uniform"},
+    "stock": {"space": "uniform", "sizes": SIZES[:-1]},  # half of the layers, without neurons, are a sixth of the MACs
 }
 LOADS = 5
 """Loadings of each model; the quickest counts."""
+ROUNDS = 40
+"""Rounds of the latency measurement."""
 
 
-def run(task: str, seed: int, model: str, data: str, out: Path, **changes: Any) -> dict[str, Any]:
-    """Searches each space and compares what comes out."""
+def run(
+    task: str, seed: int, model: str, data: str, out: Path, arms: list[str], teacher: str | None, **changes: Any
+) -> dict[str, Any]:
+    """Searches each space and compares what comes out; without a teacher the first search fine-tunes one."""
     settings = {"task": task, "data": f"{data}/{task}", "seed": seed, "sizes": SIZES, "overwrite": True, **changes}
     began = time.process_time()
-    first = out / f"{task}-{seed}-per-layer"
     fronts, folders = {}, {}
-    for name, arm in ARMS.items():
-        shared = {} if not fronts else {"teacher": str(first / "teacher"), "importance": str(first)}
+    for name in arms:
         folder = out / f"{task}-{seed}-{name.replace(' ', '-')}"
-        fronts[name] = sublm.compress(model, out=folder, **settings, **arm, **shared)
+        fronts[name] = sublm.compress(model, out=folder, teacher=teacher, **settings | ARMS[name])
         folders |= {(name, point["name"]): folder / point["folder"] for point in fronts[name]["points"]}
-    teacher = fronts["per layer"]["teacher"]
-    latency = measure(folders, first, fronts["per layer"]["latency"])
+        teacher = teacher or str(folder / "teacher")
+    front = fronts[arms[0]]
+    original = front["teacher"]
+    folders["teacher", ""] = Path(str(teacher))
+    latency = measure(folders, front["latency"]["lengths"])
     return {
         "task": task,
         "seed": seed,
-        "metric": fronts["per layer"]["task"]["metric"],
-        "machine": fronts["per layer"]["machine"],
-        "settings": {k: v for k, v in fronts["stock"]["settings"].items() if k not in ("model", "data", "teacher")},
-        "teacher": {"score": teacher["score"], "latency_ms": latency["teacher", ""]},
+        "metric": front["task"]["metric"],
+        "machine": front["machine"],
+        "settings": {
+            k: v for k, v in front["settings"].items() if k not in ("model", "data", "teacher", "space", "stock")
+        },
+        "teacher": {"score": original["score"], "latency_ms": latency["teacher", ""]},
         "models": [
             {
                 "arm": name,
-                "asked": nearest(point["macs"] / teacher["macs"]),
-                "size": point["macs"] / teacher["macs"],
+                "asked": nearest(point["macs"] / original["macs"]),
+                "size": point["macs"] / original["macs"],
                 "score": point["score"],
-                "kept": point["score"] / teacher["score"],
+                "kept": point["score"] / original["score"],
                 "search_score": point["search_score"],
                 "subnet": point["subnet"],
                 "stock": point["stock"],
                 "latency_ms": latency[name, point["name"]],
                 **loaded(folders[name, point["name"]]),
             }
-            for name, front in fronts.items()
-            for point in front["points"]
+            for name, found in fronts.items()
+            for point in found["points"]
         ],
         "processor_seconds": time.process_time() - began,
     }
@@ -78,17 +85,13 @@ def nearest(size: float) -> float:
     return min(SIZES, key=lambda asked: abs(asked - size))
 
 
-def measure(folders: dict[tuple[str, str], Path], first: Path, latency: dict[str, Any]) -> dict[tuple[str, str], float]:
-    """Milliseconds of all models and the teacher, against each other, at the task's own lengths, one text at a time."""
+def measure(folders: dict[tuple[str, str], Path], lengths: list[int]) -> dict[tuple[str, str], float]:
+    """Milliseconds of all models, against each other, at the task's own lengths, one text at a time, one thread."""
     from sublm.costs import measure_latency
 
-    models = {name: sublm.load(folder) for name, folder in folders.items()} | {
-        ("teacher", ""): sublm.load(first / "teacher")
-    }
-    found = measure_latency(
-        {" ".join(name): model for name, model in models.items()}, length=latency["lengths"], rounds=40
-    )
-    return {name: found[" ".join(name)].minimum for name in models}
+    models = {" ".join(name): sublm.load(folder) for name, folder in folders.items()}
+    found = measure_latency(models, length=lengths, rounds=ROUNDS)
+    return {name: found[" ".join(name)].minimum for name in folders}
 
 
 def loaded(folder: Path) -> dict[str, Any]:
@@ -134,6 +137,8 @@ def main() -> None:
     parser.add_argument("--model")
     parser.add_argument("--task", choices=("mrpc", "stsb"))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
+    parser.add_argument("--teacher", help="a model fine-tuned for the task, instead of fine-tuning one")
     parser.add_argument(
         "--tiny", action="store_true", help="a few rows and one epoch, to try the script; nothing is kept"
     )
@@ -148,7 +153,7 @@ def main() -> None:
     torch.set_num_threads(1)
     a = arguments
     tiny: dict[str, Any] = {"limit": 64, "epochs": 1, "teacher_epochs": 1, "evaluations": 24} if a.tiny else {}
-    result = run(a.task, a.seed, a.model, a.data, a.out / ("tiny" if a.tiny else ""), **tiny)
+    result = run(a.task, a.seed, a.model, a.data, a.out / ("tiny" if a.tiny else ""), a.arms, a.teacher, **tiny)
     text = json.dumps(result, indent=1, sort_keys=True) + "\n"
     if not a.tiny:
         RESULTS.mkdir(parents=True, exist_ok=True)

@@ -11,12 +11,12 @@ import shlex
 import shutil
 
 import pytest
-import torch
-from transformers import BertConfig, BertForSequenceClassification, BertModel
+from transformers import BertForSequenceClassification
 
 from sublm import cli
 from tests.tasks.questions import WORDS, make_rows, wordpiece_tokenizer
 from tests.tasks.tagged_sentences import make_sentences, write_conll
+from tests.tasks.tiny_bert import tiny_bert
 from tests.test_docs import LINES, MARK
 
 SHORTER = {
@@ -29,6 +29,8 @@ SHORTER = {
 """Command -> what makes it quick."""
 WRITES = ("compress", "finetune", "pretrain-data", "trim-vocabulary")
 """Commands that are given a folder of their own, so that no line finds what another left."""
+MODELS = ("bert", "my-embedder", "my-encoder", "my-model", "my-ranker", "my-reader", "roberta", "zh-bert", "zh-small")
+"""Folders without a head that the documentation names."""
 HERE = list(dict.fromkeys(line for _, line, comment in LINES if not MARK.search(comment)))
 
 
@@ -53,21 +55,20 @@ def place(tmp_path_factory):
     tokenizer = wordpiece_tokenizer(
         [*WORDS, *"abcdefghijklmnopqrstuvwxyz", *(f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz")]
     )
-    sizes = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512}
-    config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=512, **sizes)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        for name in ("my-model", "my-encoder", "my-embedder", "my-ranker", "my-reader", "bert", "zh-bert", "zh-small"):
-            BertModel(config).save_pretrained(folder / name)
-            tokenizer.save_pretrained(folder / name)
-        config.id2label, config.label2id = {0: "bad", 1: "good"}, {"bad": 0, "good": 1}
-        BertForSequenceClassification(config).save_pretrained(folder / "my-classifier")
-        tokenizer.save_pretrained(folder / "my-classifier")
+    sizes = {"hidden_size": 128, "num_attention_heads": 2, "intermediate_size": 512, "max_position_embeddings": 512}
+    for name in MODELS:
+        tiny_bert(tokenizer, **sizes).save_pretrained(folder / name)
+        tokenizer.save_pretrained(folder / name)
+    named = {"id2label": {0: "bad", 1: "good"}, "label2id": {"bad": 0, "good": 1}}
+    tiny_bert(tokenizer, BertForSequenceClassification, **sizes, **named).save_pretrained(folder / "my-classifier")
+    tokenizer.save_pretrained(folder / "my-classifier")
     texts = sentences(60)
-    labelled = [{"text": text, "label": ("good", "bad")[i % 2]} for i, text in enumerate(texts)]
+    labelled = [{"review": text, "sentiment": ("good", "bad")[i % 2]} for i, text in enumerate(texts)]
     for name in ("reviews.csv", "my-data.csv", "data/reviews/train.csv", "data/reviews/validation.csv"):
         write_rows(folder / name, labelled)
-    write_rows(folder / "shop-reviews.csv", [{"review": row["text"], "sentiment": row["label"]} for row in labelled])
+    both = [{"text1": text, "text2": texts[-i], "label": i % 2} for i, text in enumerate(texts)]
+    for split in ("train", "validation"):
+        write_rows(folder / "pairs" / f"{split}.csv", both)
     pairs = [
         {
             "question": text,
@@ -84,10 +85,7 @@ def place(tmp_path_factory):
     for split, others in (("train", sentences(60, "met")), ("validation", sentences(60, "left"))):
         scored = [{"sentence1": text, "sentence2": others[-i], "score": i % 5} for i, text in enumerate(others)]
         write_rows(folder / "sts" / f"{split}.csv", scored)
-        write_rows(
-            folder / "pairs" / f"{split}.csv", [{**row, "score": ("no", "yes")[i % 2]} for i, row in enumerate(scored)]
-        )
-    for name in ("texts.txt", "reviews.txt", "books/one.txt", "wiki/one.txt"):
+    for name in ("texts.txt", "reviews.txt", "other.txt", "books/one.txt", "wiki/one.txt"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("\n".join(texts), encoding="utf-8")
     write_rows(folder / "wiki.jsonl", [{"text": text} for text in texts])
@@ -95,6 +93,7 @@ def place(tmp_path_factory):
     (folder / "data" / "ner").mkdir()
     for number, name in enumerate(("ner.conll", "data/ner/train.conll", "data/ner/validation.conll")):
         write_conll(folder / name, make_sentences(40, seed=number))
+    tokenizer.save_pretrained(folder / "corpus" / "tokenizer")  # as pretrain-data leaves one
     (folder / "my-grid.yaml").write_text("learning_rate: [1.0e-4, 2.0e-4]\n")
     (folder / "job.yaml").write_text("model: ./my-classifier\ntask: reviews.csv\n")
     (folder / "runs" / "other").mkdir(parents=True)

@@ -87,12 +87,13 @@ class Settings:
             task as a super-network only.
         space: The search space, or the path of a space.json.
         step: Neurons are kept in multiples of this.
-        min_layers: Fewest layers of a sub-network in the space `small`; None keeps all of them.
+        min_layers: Fewest layers of a sub-network in the space `small`, where None keeps all of them, and in `uniform`
+            with `stock`, where it keeps half.
         min_size: Smallest share of the MACs in the space `nested`.
         space_min: MACs of the smallest sub-network that the space `importance` is made from, such as "40%" or "4400M".
         space_max: MACs of the largest.
         space_steps: How many, both ends included.
-        stock: In the space `uniform`, look at stock models alone: the hidden size follows the heads.
+        stock: In the space `uniform`, look at stock models alone: all heads, any of the upper half of the depths.
         importance: The score that sorts units, or a folder of saved scores; "none" leaves them as they are.
         movement_epochs: Epochs of fine-tuning in which the importance `movement` is learned.
         movement_learning_rate: Largest learning rate of weights and scores in it.

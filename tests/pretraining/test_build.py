@@ -172,7 +172,7 @@ def test_the_command_builds_a_corpus(text, tmp_path, capsys):
     assert said["tokens"] == corpus.meta["counts"]["tokens"]
     assert 2 < said["tokens_per_piece"] <= 30
     assert cli.main(["pretrain-data", *given, "--length", "16"]) == 1
-    assert "length=32 (now 16)" in capsys.readouterr().err
+    assert "--length 32 (now 16)" in capsys.readouterr().err
 
 
 MEMORY = """

@@ -1,8 +1,6 @@
-"""Stock sub-networks: what the space of uniform widths holds by default, in every family."""
+"""Stock sub-networks: what the space of uniform layers holds by default, in every family."""
 
 from __future__ import annotations
-
-import json
 
 import pytest
 import transformers
@@ -10,8 +8,7 @@ import transformers
 import sublm
 from sublm.architectures.shape import Shape
 from sublm.errors import SubnetError
-from sublm.spaces import SearchSpace, Stock, Subnet, small, uniform
-from sublm.spaces.subnet import count
+from sublm.spaces import Stock, Subnet, small, uniform
 from sublm.supernet import SuperNet, is_stock
 from tests.supernet.families import FAMILIES, outputs, tiny_batch, tiny_model
 
@@ -37,32 +34,35 @@ def test_a_uniform_search_ends_in_stock_models(family, tmp_path):
     assert expected.allclose(found, atol=1e-5)
 
 
-def test_fewer_heads_take_hidden_channels_with_them():
-    assert {(subnet.heads[0], subnet.hidden) for subnet in map(uniform(SHAPE).decode, uniform(SHAPE).settings())} == {
-        (1, 8),
-        (2, 16),
+def test_all_heads_stay_and_layers_go_by_the_order_given():
+    space = uniform(SHAPE, step=5, layer_order=[2, 0, 1])
+    assert {(subnet.layers, subnet.heads[2], subnet.hidden) for subnet in map(space.decode, space.settings())} == {
+        ((0, 2), 2, 16),
+        ((0, 1, 2), 2, 16),
     }
+    assert uniform(SHAPE, min_layers=1, layer_order=[2, 0, 1]).smallest.layers == (2,)
     free = uniform(SHAPE, stock=False)
-    assert {subnet.hidden for subnet in map(free.decode, free.settings())} == {16}
-    assert SearchSpace.from_dict(free.to_dict() | {"options": {}}) == free  # as spaces were written before
+    assert {subnet.layers for subnet in map(free.decode, free.settings())} == {(0, 1, 2)}
 
 
-def test_all_heads_stay_where_the_stock_class_needs_them():
-    supernet = SuperNet(tiny_model("mpnet", "classification"))
-    space = uniform(supernet, step=4)
-    assert {count(subnet.heads[0]) for subnet in map(space.decode, space.settings())} == {supernet.shape.heads}
+def test_the_first_layer_stays_where_the_stock_class_needs_it():
+    supernet = SuperNet(tiny_model("modernbert", "classification"))
+    backwards = list(reversed(range(supernet.shape.layers)))
+    space = uniform(supernet, min_layers=1, layer_order=backwards)
+    assert space.smallest.layers == (0,)
+    assert all(is_stock(supernet, space.decode(values)) for values in space.settings())
 
 
-def test_the_hidden_size_of_narrow_embeddings_is_left_out():
+def test_the_hidden_size_of_narrow_embeddings_is_not_stock():
     shape = Shape(layers=2, hidden=32, heads=4, head_size=8, neurons=8)
-    assert Stock(shape, not_hidden=16).heads(1) == (1, 3, 4)
+    assert Stock(shape).holds(Subnet.uniform(shape, heads=2, hidden=16))
     assert not Stock(shape, not_hidden=16).holds(Subnet.uniform(shape, heads=2, hidden=16))
 
 
 def test_published_spaces_are_what_their_papers_say():
     base = Shape(layers=12, hidden=768, heads=12, head_size=64, neurons=3072)
     assert small(base, step=1).size == 479_232
-    assert uniform(base, step=1).size == 9 * 3072  # heads 4 to 12
+    assert uniform(base, step=1).size == 7 * 3072  # layers 6 to 12
     assert uniform(base, step=1, stock=False).size == 12 * 3072
 
 
@@ -73,4 +73,5 @@ def test_what_cannot_be_stock_is_refused():
     assert uniform(pruned, stock=False).largest == Subnet.full(pruned)
     with pytest.raises(SubnetError, match="stock=False"):
         uniform(SHAPE, hidden=[8])
-    assert json.loads(uniform(SHAPE).to_json())["options"] == {"stock": True}
+    with pytest.raises(SubnetError, match="min_layers"):
+        uniform(SHAPE, stock=False, min_layers=1)

@@ -71,6 +71,9 @@ def test_the_model_itself_teaches_and_small_ones_stay_near(run, settings):
     assert front["teacher"]["score"] > 0.5
     assert [point["score"] for point in front["points"]] == pytest.approx([front["teacher"]["score"]] * 2, abs=0.1)
     assert front["baselines"][0]["score"] == pytest.approx(front["teacher"]["score"], abs=0.05)
+    told = read_json(out / "comparison.json")
+    assert told["kind"] == "ranks"
+    assert told["rows"] == front["task"]["search_examples"]
 
 
 def test_models_are_folders_of_sentence_transformers_and_onnx_pools(run, settings):

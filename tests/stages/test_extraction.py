@@ -12,18 +12,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM
+from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM, BertTokenizer
 
 from sublm import cli
 from sublm.costs.measured import measure_models
 from sublm.errors import DataError, DivergenceError, GridError, RunError, TargetError, UsageError
+from sublm.export import load
 from sublm.files import read_json
-from sublm.pretraining import build_corpus
+from sublm.pretraining import Corpus, build_corpus
 from sublm.progress import Progress
 from sublm.search.fptas import ErrorMeasure, Theta, parse_shape
 from sublm.stages.extraction import costs, extract
 from sublm.stages.extraction.data import read_material
-from sublm.stages.extraction.family import family_of_model
+from sublm.stages.extraction.family import family_of_corpus, family_of_model
+from sublm.tasks import load_tokenizer
 from sublm.training.objectives import PretrainingObjective
 from tests.pretraining import samples
 from tests.stages import extraction_program
@@ -254,9 +256,25 @@ def test_another_tokenizers_corpus_is_refused(corpus, tmp_path):
         extract(settings(corpus, tmp_path / "out", model=str(tmp_path / "model")), Progress())
 
 
+def test_of_a_corpus_alone_the_architecture_reads_its_tokens(done):
+    """So that it can be pre-trained and fine-tuned, pairs of texts too, without a tokenizer from elsewhere."""
+    out, _ = done
+    tokenizer = load_tokenizer(out / "architecture")
+    assert tokenizer.get_vocab() == samples.bert().get_vocab()
+    model = load(out / "architecture")
+    assert model(**tokenizer("ba de", "fi", return_tensors="pt")).logits.shape[-1] == len(tokenizer)
+    assert model.config.type_vocab_size == 1
+
+
+def test_token_types_are_there_for_tokenizers_that_give_them(corpus):
+    tokenizer = BertTokenizer(vocab=samples.bert().get_vocab())
+    assert max(tokenizer("ba de", "fi")["token_type_ids"]) == 1
+    assert family_of_corpus(Corpus.open(corpus), tokenizer).config.type_vocab_size == 2
+
+
 def test_the_command(corpus, tmp_path, capsys):
     sizes = ["--grid-layers", "1", "2", "--grid-heads", "2", "--grid-hidden", "8", "16", "--grid-neurons", "12"]
-    few = ["--train-steps", "3", "--checks", "3", "--section", "16", "--batch-size", "8", "--seeds", "2"]
+    few = ["--train-steps", "3", "--section", "16", "--batch-size", "8", "--seeds", "2"]
     command = ["extract-optimal", "--corpus", str(corpus), "--out", str(tmp_path / "out"), *sizes, *few]
     assert cli.main([*command, "--dry-run", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)

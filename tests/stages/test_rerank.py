@@ -8,6 +8,7 @@ from sentence_transformers import CrossEncoder
 from transformers import pipeline
 
 import sublm
+from sublm.run import read_json
 from sublm.tasks import encode, evaluate, load_task, load_tokenizer, predict
 from tests.tasks.questions import word_tokenizer
 from tests.tasks.tiny_bert import tiny_bert
@@ -62,6 +63,9 @@ def test_a_run_ranks(run):
     for scores in (front["teacher"]["scores"], *(point["scores"] for point in front["points"])):
         assert set(scores) == {"ndcg_10", "mrr_10"}
         assert scores["ndcg_10"] > 0.85  # in a random order about 0.65
+    told = read_json(where / "run" / "comparison.json")
+    assert told["unit"] == "queries"
+    assert sum(told["right"].values()) == told["rows"] > 0
     data = load_task(where / "pairs")
     point = front["points"][0]
     model = sublm.load(where / "run" / point["folder"])

@@ -7,6 +7,7 @@ from transformers import pipeline
 import sublm
 from sublm.export import check_onnx
 from sublm.export.onnx import predict_onnx
+from sublm.run import read_json
 from sublm.tasks import encode, evaluate, evaluation_batches, load_task, load_tokenizer, predict, score
 from tests.tasks.tagged_sentences import make_sentences, word_pieces, write_conll
 from tests.tasks.tiny_bert import tiny_bert
@@ -41,7 +42,7 @@ def folders(tmp_path_factory):
 
 
 def test_a_run_finds_the_names(folders):
-    _, front = folders
+    where, front = folders
     assert (front["task"]["kind"], front["task"]["metric"], front["task"]["examples"]) == ("tokens", "f1", 40)
     assert front["teacher"]["scores"]["f1"] > 0.9
     for scores in (front["teacher"]["scores"], *(point["scores"] for point in front["points"])):
@@ -49,6 +50,9 @@ def test_a_run_finds_the_names(folders):
         assert scores["f1"] > 0.6
     (baseline,) = front["baselines"]
     assert baseline["score"] == pytest.approx(front["teacher"]["score"], abs=0.2)
+    told = read_json(where / "run" / "comparison.json")
+    assert (told["unit"], told["labels"]) == ("words", ["O", "LOC", "PER"])
+    assert sum(map(sum, told["matrix"])) == told["rows"]
 
 
 def test_its_models_are_ordinary_ones(folders):

@@ -137,13 +137,15 @@ def compress(
             occur in a few nested sub-networks), small, medium, layer, large, uniform, homogeneous,
             homogeneous-kd, or a space.json.
         step: Neurons are kept in multiples of this.
-        min_layers: Fewest layers of a sub-network in the space small; all of them if not given.
+        min_layers: Fewest layers of a sub-network in the spaces small and uniform; if not given, all of them in small,
+            half of them in uniform.
         min_size: Smallest share of the MACs in the space nested.
         space_min: Multiply-accumulates of the smallest sub-network that the space importance is made from, as '25%' or
             '4400M'.
         space_max: Of the largest one.
         space_steps: Sub-networks that it is made from, both ends included.
-        stock: In the space uniform, end in models of stock transformers classes: the hidden size follows the heads.
+        stock: In the space uniform, end in models of stock transformers classes: all heads are kept, and the number of
+            layers and that of neurons vary.
         importance: The score by which heads, neurons and layers are sorted: taylor, taylor_gate, fisher,
             magnitude, movement or none; or a folder of saved scores, such as another run's.
         movement_epochs: Epochs of fine-tuning in which the importance movement is learned.

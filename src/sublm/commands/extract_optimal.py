@@ -31,7 +31,7 @@ def extract_optimal(
     length: int = 128,
     rounds: int = 20,
     train_steps: int = 100,
-    checks: int = 10,
+    checks: int | None = None,
     error_at: int | None = None,
     error: Literal["relative", "loss"] = "relative",
     learning_rate: list[float] | None = None,
@@ -81,7 +81,7 @@ def extract_optimal(
         length: Tokens of a text that MACs and latency are of; of a task's texts, at most.
         rounds: Times each shape is measured.
         train_steps: Steps of a training.
-        checks: How often the loss is taken in it.
+        checks: How often the loss is taken in it; ten times, or after every step of fewer, if not given.
         error_at: Steps after which the error is taken; more than the training has extrapolates; its end if not given.
         error: The loss as a share of that of guessing, or the loss itself.
         learning_rate: One or several; 0.001 if not given.
@@ -129,7 +129,7 @@ def extract_optimal(
         length=length,
         rounds=rounds,
         train_steps=train_steps,
-        checks=checks,
+        checks=min(10, max(1, train_steps)) if checks is None else checks,
         error_at=error_at,
         error=error,
         learning_rate=learning_rate or [1e-3],

@@ -73,7 +73,7 @@ def pretrain(
         hidden_step: Step of the hidden size in homogeneous spaces.
         importance: What sorts the units first: taylor, taylor_gate, fisher (by the masked tokens of a few batches),
             magnitude or none. With auto, taylor; magnitude where the model has no trained head; none from scratch.
-        from_scratch: Begin with random weights, and take only sizes and tokenizer from the model.
+        from_scratch: Begin with random weights; only the model's sizes are taken, and the corpus's vocabulary.
         strategy: What a step trains besides or in place of random sub-networks: random, sandwich, one_shot (sandwich
             that learns in place from the largest), guided, kd, random_linear or standard.
         subnets: Random sub-networks per part of a batch.

@@ -9,8 +9,11 @@ from typing import Any, Literal
 def pretrain_data(
     texts: list[str],
     *,
-    tokenizer: str,
     out: Path,
+    tokenizer: str | None = None,
+    train_vocabulary: int = 0,
+    vocabulary_kind: Literal["wordpiece", "bpe"] = "wordpiece",
+    cased: bool = False,
     length: int = 128,
     packing: Literal["sentences", "stream", "dense"] = "sentences",
     text: str | None = None,
@@ -31,8 +34,11 @@ def pretrain_data(
 
     Args:
         texts: What to read.
+        out: Folder of the corpus; the tokenizer is kept in its folder tokenizer/.
         tokenizer: A model, or a folder with its tokenizer; the vocabulary is taken as it is.
-        out: Folder of the corpus.
+        train_vocabulary: In place of a tokenizer: train a vocabulary of so many tokens on the texts first.
+        vocabulary_kind: Of a trained one: wordpiece, as BERT's, or bpe, of bytes, as RoBERTa's.
+        cased: Let a trained WordPiece tell upper from lower case; BPE always does.
         length: Tokens of a piece, at most, special ones included.
         packing: With sentences, a piece is filled with whole sentences of one document; with stream, it goes on into
             the next document after a separator; with dense, sentences are also cut where a piece is full.
@@ -48,14 +54,21 @@ def pretrain_data(
 
     Examples:
         sublm pretrain-data books/ wiki.jsonl --tokenizer ./my-model --out corpus --length 128
+        sublm pretrain-data books/ --train-vocabulary 16000 --vocabulary-kind bpe --out corpus
     """
-    from sublm.pretraining import build_corpus
+    from sublm.errors import UsageError
+    from sublm.pretraining import NewVocabulary, build_corpus
     from sublm.progress import make_progress
     from sublm.tasks import load_tokenizer
 
+    if (tokenizer is None) == (not train_vocabulary):
+        raise UsageError(
+            "Give either --tokenizer, a model or a folder with its tokenizer, or --train-vocabulary with a number of "
+            "tokens, such as 30000."
+        )
     corpus = build_corpus(
         texts,
-        load_tokenizer(tokenizer),
+        load_tokenizer(tokenizer) if tokenizer else NewVocabulary(train_vocabulary, vocabulary_kind, cased),
         out,
         length=length,
         packing=packing,
@@ -71,6 +84,7 @@ def pretrain_data(
     counts = corpus.meta["counts"]
     return {
         "corpus": str(out),
+        "vocabulary": corpus.vocabulary.size,
         "pieces": counts["rows"],
         "tokens": counts["tokens"],
         "tokens_per_piece": round(counts["tokens"] / counts["rows"], 1),

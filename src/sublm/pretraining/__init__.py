@@ -8,6 +8,7 @@ from sublm.pretraining.batches import PieceBatches
 from sublm.pretraining.build import build_corpus
 from sublm.pretraining.corpus import Corpus
 from sublm.pretraining.masking import Masker, Masking
+from sublm.pretraining.new_vocabulary import NewVocabulary, train_tokenizer
 from sublm.pretraining.order import EpochOrder
 from sublm.pretraining.steps import CorpusSteps
 from sublm.pretraining.vocabulary import Vocabulary, vocabulary_of
@@ -18,8 +19,10 @@ __all__ = [
     "EpochOrder",
     "Masker",
     "Masking",
+    "NewVocabulary",
     "PieceBatches",
     "Vocabulary",
     "build_corpus",
+    "train_tokenizer",
     "vocabulary_of",
 ]

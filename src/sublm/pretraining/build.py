@@ -16,6 +16,7 @@ from sublm.errors import DataError, RunError
 from sublm.files import PART, read_json, write_json
 from sublm.lock import FolderLock
 from sublm.machine import usable_cores
+from sublm.pretraining.new_vocabulary import AROUND, NewVocabulary, trained_tokenizer, write_tokenizer
 from sublm.pretraining.packing import PACKINGS, Packing
 from sublm.pretraining.pieces import make_pieces, room, tokenise
 from sublm.pretraining.shards import read_counts, write_shard
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from sublm.pretraining.corpus import Corpus
 
 FORMAT = 1
-PLAN, META, SHARDS = "plan.json", "corpus.json", "shards"
-_OWN = {PLAN, META, SHARDS, ".lock"}
+PLAN, META, SHARDS, TOKENIZER = "plan.json", "corpus.json", "shards", "tokenizer"
+_OWN = {PLAN, META, SHARDS, TOKENIZER, ".lock"}
 _TEXT_COUNTS = ("documents", "sentences", "empty", "split", "characters")  # of the text, however often it is packed
 _PIECE_COUNTS = ("rows", "tokens", "one_token")
 
@@ -78,7 +79,7 @@ class Job:
 
 def build_corpus(
     texts: Sequence[str | Path | Dataset],
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerBase | NewVocabulary,
     out: str | Path,
     *,
     length: int = 128,
@@ -99,7 +100,7 @@ def build_corpus(
 
     Args:
         texts: Files of plain text, JSON lines or parquet, folders of them, names of data sets, loaded data sets.
-        tokenizer: A fast one.
+        tokenizer: A fast one; or what kind of one to train on these texts first. It is kept in `OUT/tokenizer`.
         out: The folder of the corpus.
         length: Tokens of a piece, at most, special ones included.
         packing: "sentences", "stream" or "dense"; see `sublm.pretraining.packing`.
@@ -122,16 +123,24 @@ def build_corpus(
     """
     progress = progress or Progress()
     _check(length, packing, duplicates, seed, shard_mib, workers, tokenizer)
-    vocabulary = vocabulary_of(tokenizer)
-    room(vocabulary, length)
+    room(AROUND if isinstance(tokenizer, NewVocabulary) else vocabulary_of(tokenizer).around, length)
     sources = open_sources(texts, column=column, documents=documents)
     folder = Path(out)
     _check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with FolderLock(folder):
         with progress.stage("Reading the texts once", total=len(sources), unit="file"):
-            plan = _plan(sources, vocabulary, length, packing, duplicates, seed, shard_mib, progress)
-        _claim(folder, plan, overwrite=overwrite)
+            described = _describe(sources, progress)
+        kept = folder / TOKENIZER
+        trains = isinstance(tokenizer, NewVocabulary)
+        if isinstance(tokenizer, NewVocabulary):
+            _check_claim(folder, {"sources": described, "length": length}, overwrite=overwrite)  # before it is trained
+            tokenizer = trained_tokenizer(tokenizer, sources, described, kept, overwrite=overwrite, progress=progress)
+        vocabulary = vocabulary_of(tokenizer)
+        plan = _plan(described, vocabulary, length, packing, duplicates, seed, shard_mib)
+        replaced = _claim(folder, plan, overwrite=overwrite)
+        if not trains and (replaced or not kept.exists()):
+            write_tokenizer(tokenizer, kept)
         job = Job(
             sources=tuple(sources),
             tokenizer=portable(tokenizer),
@@ -184,23 +193,27 @@ def make_shards(job: Job, part: Part, tokenizer: Tokenizer) -> list[dict[str, An
 # --- what is to be done ----------------------------------------------------------------------------------------------
 
 
-def _plan(
-    sources: Sequence[Source],
-    vocabulary: Vocabulary,
-    length: int,
-    packing: Packing,
-    duplicates: int,
-    seed: int,
-    shard_mib: float,
-    progress: Progress,
-) -> dict[str, Any]:
-    """All that decides the shards, as plain data."""
+def _describe(sources: Sequence[Source], progress: Progress) -> list[dict[str, Any]]:
+    """What tells the texts from others, read whole."""
     described = []
     for number, source in enumerate(sources):
         progress.update(number)
         kept = {"column": getattr(source, "column", None), "documents": getattr(source, "documents", None)}
         described.append({"name": source.name, "fingerprint": source.fingerprint(), **kept})
     progress.update(len(sources))
+    return described
+
+
+def _plan(
+    described: list[dict[str, Any]],
+    vocabulary: Vocabulary,
+    length: int,
+    packing: Packing,
+    duplicates: int,
+    seed: int,
+    shard_mib: float,
+) -> dict[str, Any]:
+    """All that decides the shards, as plain data."""
     return {
         "format": FORMAT,
         "tokenizer": vocabulary.to_dict(),
@@ -227,28 +240,44 @@ def _check_folder(folder: Path) -> None:
         raise RunError(f"{folder} holds {', '.join(foreign[:3])}, which is no corpus; name an empty folder with out=.")
 
 
-def _claim(folder: Path, plan: dict[str, Any], *, overwrite: bool) -> None:
-    """Makes the folder this plan's: empty of any other's shards, and of what a killed process left half written."""
-    from sublm.files import plain
+def _claim(folder: Path, plan: dict[str, Any], *, overwrite: bool) -> bool:
+    """Makes the folder this plan's: empty of any other's shards, and of what a killed process left half written.
 
-    wanted, shards = plain(plan), folder / SHARDS
-    if (folder / PLAN).exists():
-        found = read_json(folder / PLAN)
-        differing = [name for name in wanted if found.get(name) != wanted[name]]
-        if differing and not overwrite:
-            raise RunError(
-                f"{folder} holds a corpus made with {_differences(found, wanted, differing)}. Name another folder with "
-                "out=, or replace it with overwrite."
-            )
-        if differing:
-            (folder / META).unlink(missing_ok=True)
-            shutil.rmtree(shards, ignore_errors=True)
-    elif shards.exists():
-        raise RunError(f"{folder} holds shards without {PLAN}; remove them, or name another folder with out=.")
+    Returns:
+        Whether it was another's.
+    """
+    shards = folder / SHARDS
+    other = _check_claim(folder, plan, overwrite=overwrite)
+    if other:
+        (folder / META).unlink(missing_ok=True)
+        shutil.rmtree(shards, ignore_errors=True)
     write_json(folder / PLAN, plan)
     shards.mkdir(exist_ok=True)
     for left in shards.glob(f"*{PART}"):
         left.unlink(missing_ok=True)
+    return other
+
+
+def _check_claim(folder: Path, plan: dict[str, Any], *, overwrite: bool) -> bool:
+    """Whether the folder holds a corpus of another plan, of which a part may be given.
+
+    Raises:
+        RunError: If it does, and is not to be overwritten.
+    """
+    from sublm.files import plain
+
+    if not (folder / PLAN).exists():
+        if (folder / SHARDS).exists():
+            raise RunError(f"{folder} holds shards without {PLAN}; remove them, or name another folder with out=.")
+        return False
+    wanted, found = plain(plan), read_json(folder / PLAN)
+    differing = [name for name in wanted if found.get(name) != wanted[name]]
+    if differing and not overwrite:
+        raise RunError(
+            f"{folder} holds a corpus made with {_differences(found, wanted, differing)}. Name another folder with "
+            "out=, or replace it with overwrite."
+        )
+    return bool(differing)
 
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any], names: Sequence[str]) -> str:

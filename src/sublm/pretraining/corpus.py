@@ -13,7 +13,7 @@ import numpy as np
 
 from sublm.errors import DataError, RunError
 from sublm.files import fingerprint, read_json
-from sublm.pretraining.build import FORMAT, META, PLAN, SHARDS
+from sublm.pretraining.build import FORMAT, META, PLAN, SHARDS, TOKENIZER
 from sublm.pretraining.shards import Shard, open_shard
 from sublm.pretraining.vocabulary import Vocabulary, vocabulary_of
 
@@ -76,6 +76,20 @@ class Corpus:
     def fingerprint(self) -> str:
         """Of all that decides its rows."""
         return fingerprint([{key: value for key, value in self.meta.items() if key != "counts"}, self.start, self.stop])
+
+    def load_tokenizer(self) -> PreTrainedTokenizerBase | None:
+        """The tokenizer it was made with; None if it was made before corpora kept theirs.
+
+        Raises:
+            DataError: If what is kept is another one, or damaged.
+        """
+        from sublm.tasks import load_tokenizer
+
+        if not (self.folder / TOKENIZER).is_dir():
+            return None
+        tokenizer = load_tokenizer(self.folder / TOKENIZER)
+        self.check_tokenizer(tokenizer)
+        return tokenizer
 
     def check_tokenizer(self, tokenizer: PreTrainedTokenizerBase) -> None:
         """Refuses a tokenizer other than the one it was made with.

@@ -115,7 +115,7 @@ def make_pieces(
         packing: How pieces are filled.
         rng: Given for a further copy of the text: where its pieces begin is drawn from it.
     """
-    capacity = room(vocabulary, length)
+    capacity = room(vocabulary.around, length)
     begins = np.append(0, tokens.ends[:-1]) if len(tokens.ends) else tokens.ends
     sizes = tokens.lengths.tolist()
     if packing == "sentences":
@@ -157,13 +157,16 @@ def make_pieces(
     )
 
 
-def room(vocabulary: Vocabulary, length: int) -> int:
+def room(around: int, length: int) -> int:
     """Tokens of the text that a piece holds.
+
+    Args:
+        around: Special tokens of a piece.
+        length: Tokens of a piece, at most.
 
     Raises:
         DataError: If fewer than two do.
     """
-    around = len(vocabulary.prefix) + len(vocabulary.suffix)
     if length < around + 2:
         raise DataError(
             f"length={length} leaves no room for two tokens beside the {around} special ones; {around + 2} do."

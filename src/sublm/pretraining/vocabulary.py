@@ -39,6 +39,11 @@ class Vocabulary:
     special: tuple[int, ...]
     fingerprint: str
 
+    @property
+    def around(self) -> int:
+        """Special tokens of a single text."""
+        return len(self.prefix) + len(self.suffix)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         return asdict(self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from sublm.architectures.shape import Shape
 from sublm.errors import SubnetError
 from sublm.spaces.space import Rule, SearchSpace, Values, register, shape_of
 from sublm.spaces.subnet import Subnet
@@ -35,15 +36,25 @@ def small(
         SubnetError: If `layer_order` is not an order of all layers, or a minimum is above what exists.
     """
     shape = shape_of(supernet_or_shape)
-    order = list(range(shape.layers)) if layer_order is None else [int(layer) for layer in layer_order]
-    if sorted(order) != list(range(shape.layers)):
-        raise SubnetError(f"layer_order={order} must name each of the {shape.layers} layers (0..) once.")
+    order = order_of_layers(shape, layer_order)
     variables = {
         "layers": Integer(min_layers, shape.layers),
         "heads": Integer(min_heads, shape.heads),
         "neurons": Integer(min(step, shape.neurons) if min_neurons is None else min_neurons, shape.neurons, step),
     }
     return SearchSpace("small", shape, variables, {"layer_order": order})
+
+
+def order_of_layers(shape: Shape, layer_order: Sequence[int] | None) -> list[int]:
+    """The order in which layers are kept; by default from the bottom.
+
+    Raises:
+        SubnetError: If it is not an order of all layers.
+    """
+    order = list(range(shape.layers)) if layer_order is None else [int(layer) for layer in layer_order]
+    if sorted(order) != list(range(shape.layers)):
+        raise SubnetError(f"layer_order={order} must name each of the {shape.layers} layers (0..) once.")
+    return order
 
 
 def _decode(space: SearchSpace, values: Mapping[str, Any]) -> Subnet:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sublm.architectures.shape import Shape
-from sublm.errors import SubnetError
 from sublm.spaces.subnet import Subnet, count
 
 
@@ -45,23 +44,6 @@ class Stock:
         if (self.first_layer and layers[0] != 0) or (self.all_heads and heads != {self.shape.heads}):
             return False
         return heads.pop() * count(subnet.head_size) == hidden
-
-    def heads(self, fewest: int) -> tuple[int, ...]:
-        """The numbers of whole heads that a hidden size fits, ascending; with all layers kept.
-
-        Args:
-            fewest: The smallest that is wanted.
-
-        Raises:
-            SubnetError: If not even the super-network itself is stock.
-        """
-        size, full = self.shape.head_size, self.shape.heads
-        if not self.holds(Subnet.full(self.shape)):
-            raise SubnetError(
-                f"Stock sub-networks were asked for, and the model itself is none: it has {full} heads of {size} and a "
-                f"hidden size of {self.shape.hidden}. Pass stock=False (--no-stock)."
-            )
-        return tuple(n for n in range(full if self.all_heads else fewest, full + 1) if n * size != self.not_hidden)
 
 
 def stock_of(supernet_or_shape: Any) -> Stock:

@@ -156,6 +156,9 @@ def make_space(
             options |= {"min_heads": 1, "min_neurons": s.step}
         elif s.space == "uniform":
             options["stock"] = s.stock
+            if s.stock:
+                options["min_layers"] = s.min_layers
+                options["layer_order"] = importance.layer_order() if importance is not None else None
         space = SPACES[s.space](supernet, **options)
     supernet.check(space.smallest)  # smaller heads, for example, where the family keeps their size
     if s.train_stages is not None:

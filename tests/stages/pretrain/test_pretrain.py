@@ -278,6 +278,37 @@ def test_from_scratch_only_the_sizes_are_taken(settings, tmp_path) -> None:
     assert not torch.equal(one[name], given[name])
 
 
+def test_from_scratch_the_vocabulary_is_the_corpus_own(settings, place, tmp_path) -> None:
+    """And so a teacher's, with another vocabulary than the model whose sizes are taken."""
+    teacher = save_model(tmp_path / "teacher", tokenizer=samples.roberta())
+    corpus = tmp_path / "corpus"
+    build_corpus([place / "text.txt"], samples.roberta(), corpus, length=24)
+    asked = settings | {"corpus": str(corpus), "steps": 2, "space": "none"}
+    with pytest.raises(DataError, match="made with another tokenizer"):
+        pretrain(**asked, out=tmp_path / "not-from-scratch")
+    result = pretrain(**asked, from_scratch=True, objective="bort", teacher=teacher, out=tmp_path / "run")
+    student = sublm.load(result["model"]).config
+    ours, theirs = sublm.tasks.load_tokenizer(result["model"]), samples.roberta()
+    assert ours.get_vocab() == theirs.get_vocab()
+    assert (student.vocab_size, student.pad_token_id) == (len(theirs), theirs.pad_token_id)
+    assert (student.hidden_size, student.num_hidden_layers) == (24, 3)
+    (tmp_path / "corpus" / "tokenizer").rename(tmp_path / "gone")  # as corpora of earlier versions are
+    with pytest.raises(DataError, match="made with another tokenizer"):
+        pretrain(**asked, from_scratch=True, out=tmp_path / "older")
+
+
+def test_distilling_logits_notes_the_masked_tokens_loss_too(settings, tmp_path) -> None:
+    """So that it can be compared with that of a training without a teacher; the latter has no second one."""
+    one = settings | {"steps": 1, "learning_rate": 0.0, "space": "none"}
+    plain = pretrain(**one, out=tmp_path / "plain")
+    taught = pretrain(**one, objective="bort", teacher=settings["model"], out=tmp_path / "taught")
+    plain_point, point = (curve_of(result["run"])[0] for result in (plain, taught))
+    assert "masked_losses" not in plain_point
+    assert point["masked_losses"] == pytest.approx(plain_point["losses"])
+    # Learning from itself, the divergence is 0: 0.1 of the masked tokens' loss is left.
+    assert point["losses"]["model"] == pytest.approx(0.1 * plain_point["losses"]["model"], rel=1e-5)
+
+
 def test_a_model_without_a_head_gets_one_and_its_units_are_sorted_by_magnitude(settings, tmp_path) -> None:
     bare = save_model(tmp_path / "bare", BertModel)
     result = pretrain(**settings | {"model": bare, "steps": 2, "space": "nested", "step": 8}, out=tmp_path / "run")

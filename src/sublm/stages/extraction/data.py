@@ -43,7 +43,7 @@ class Material:
         surrogate: Trains them.
         chance: The loss of guessing.
         described: In words, for the result.
-        tokenizer: Of the model; None if only a corpus was given.
+        tokenizer: Of the model, or of the corpus; None if that keeps none.
     """
 
     family: Family
@@ -66,9 +66,9 @@ def read_material(settings: ExtractionSettings) -> Material:
 def _text(s: ExtractionSettings) -> Material:
     assert s.corpus is not None
     corpus = Corpus.open(s.corpus)
-    tokenizer = None
     if s.model is None:
-        family = family_of_corpus(corpus)
+        tokenizer = corpus.load_tokenizer()
+        family = family_of_corpus(corpus, tokenizer)
     else:
         tokenizer = load_tokenizer(s.model)
         corpus.check_tokenizer(tokenizer)

@@ -107,8 +107,8 @@ def family_of_model(model: str, start: Start) -> Family:
     return Family(supernet.model.config, start, origin, supernet, {"slices": fingerprint_model(model)})
 
 
-def family_of_corpus(corpus: Corpus) -> Family:
-    """BERTs with random weights for a corpus's vocabulary, without token types."""
+def family_of_corpus(corpus: Corpus, tokenizer: Any = None) -> Family:
+    """BERTs with random weights for a corpus's vocabulary, with token types if its tokenizer gives them for pairs."""
     from transformers import BertConfig
 
     vocabulary = corpus.vocabulary
@@ -116,7 +116,7 @@ def family_of_corpus(corpus: Corpus) -> Family:
         vocab_size=vocabulary.size,
         pad_token_id=vocabulary.pad,
         max_position_embeddings=max(_POSITIONS, corpus.length),
-        type_vocab_size=1,
+        type_vocab_size=2 if "token_type_ids" in getattr(tokenizer, "model_input_names", ()) else 1,
     )
     return Family(config, "scratch", "random weights, BERT", None, {"config": without_sizes(config)})
 

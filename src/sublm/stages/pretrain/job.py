@@ -29,13 +29,12 @@ from sublm.stages.pretrain.folders import (
     extract_subnet,
     write_folder,
 )
-from sublm.stages.pretrain.models import CUT, check_vocabulary, load_student
+from sublm.stages.pretrain.models import CUT, check_vocabulary, load_student, student_tokenizer
 from sublm.stages.pretrain.network import Network, check_names, objective_of, prepare, strategy_of
 from sublm.stages.pretrain.settings import PretrainSettings
 from sublm.stages.pretrain.text import Text, open_text
 from sublm.stages.pretrain.validation import Curve, Validation, describe_subnets, watched
 from sublm.stages.workspace import check_folder, doing, evaluation_precision, fingerprint_model
-from sublm.tasks import load_tokenizer
 from sublm.training import Strategy, Team, TrainOptions, TrainResult, open_team, train
 from sublm.training.objectives import PretrainingObjective
 
@@ -175,10 +174,11 @@ def _execute(
         check_folder(name, getattr(settings, name))
     with Run(folder, settings.to_dict(), overwrite=overwrite, seed=settings.seed) as run:
         run.remember("settings", settings.to_dict())
-        tokenizer = load_tokenizer(settings.model)
+        tokenizer = student_tokenizer(settings.model, settings.corpus, from_scratch=settings.from_scratch)
         if settings.teacher is not None:
             check_vocabulary(tokenizer, settings.teacher, settings.model)
-        longest = longest_text(load_student(settings.model, from_scratch=settings.from_scratch).model)
+        student = load_student(settings.model, from_scratch=settings.from_scratch, tokenizer=tokenizer)
+        longest = longest_text(student.model)
         text = open_text(settings, folder, tokenizer, longest, progress)
         marks = {"model": fingerprint_model(settings.model), "text": text.steps.identity(), "seed": settings.seed}
         network = prepare(settings, run, text, tokenizer, progress, marks, plan=dry_run)
@@ -238,25 +238,32 @@ def _train(
             curve.clear()
         precision = evaluation_precision(settings.precision)
         validation = Validation(objective, text.validation, teacher=network.teacher, precision=precision)
-        latest: dict[str, float] = {}
+        latest: list[dict[str, float]] = []
 
-        def losses() -> dict[str, float]:
-            return dict(zip(subnets, validation.losses(network.trained, list(subnets.values())), strict=True))
+        def losses() -> list[dict[str, float]]:
+            """The objective's and, where that is another, the masked tokens' alone."""
+            both = network.teacher is not None and network.terms.predicts
+            judged = network.trained, list(subnets.values())
+            found = validation.losses_both(*judged) if both else (validation.losses(*judged),)
+            return [dict(zip(subnets, values, strict=True)) for values in found]
+
+        def note(step: int, found: list[dict[str, float]], loss: float | None = None) -> None:
+            curve.add(step, found[0], loss, found[1] if len(found) > 1 else None)
 
         def probe() -> float:
-            latest.update(losses())
-            return -sum(latest.values()) / len(latest)
+            latest[:] = losses()
+            return -sum(latest[0].values()) / len(latest[0])
 
         def show(step: int, steps: int, loss: float, rate: float) -> None:
             if latest:  # the loop probes before it tells how far it is
-                curve.add(step, latest, loss)
+                note(step, latest, loss)
                 latest.clear()
             progress.update(step, steps, loss=loss)
 
         title = f"Pre-training ({settings.objective}, {steps} steps)"
         with doing(run, progress, stage, title) as checkpoints:
             if 0 not in curve:
-                curve.add(0, losses())
+                note(0, losses())
             identity = {"model": marks["model"], "teacher": inputs["teacher"]}
             job = Job(
                 network.trained,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from sublm.architectures import ARCHITECTURES
 from sublm.errors import DataError, TrainingError, UnsupportedModelError
 from sublm.export import load
 from sublm.files import read_json
+from sublm.pretraining import Corpus, vocabulary_of
+from sublm.pretraining.build import META
 from sublm.tasks import load_tokenizer
 from sublm.tasks.models import quiet_loading
 from sublm.training.objectives import HiddenProjection, Terms, has_head
@@ -36,13 +39,14 @@ class Student:
     cut: bool
 
 
-def load_student(name: str, *, from_scratch: bool = False, seed: int = 0) -> Student:
+def load_student(name: str, *, from_scratch: bool = False, seed: int = 0, tokenizer: Any = None) -> Student:
     """Loads a model with a masked-language-model head, drawn anew where there is none.
 
     Args:
         name: A folder, also of a sub-network that SubLM wrote, or a name on the hub.
         from_scratch: Take its sizes only, and draw all weights.
         seed: Of what is drawn; torch's own state is left alone.
+        tokenizer: Where it begins from scratch: what it is to read, if not its own tokens.
 
     Raises:
         UnsupportedModelError: If there is no such model, or none with such a head.
@@ -67,6 +71,8 @@ def load_student(name: str, *, from_scratch: bool = False, seed: int = 0) -> Stu
         try:
             config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
             if from_scratch:
+                if tokenizer is not None and not _reads(name, tokenizer):
+                    fit_config(config, tokenizer)
                 return Student(auto.from_config(config).eval(), False, False)
             model, info = auto.from_pretrained(name, trust_remote_code=False, output_loading_info=True)
         except (OSError, ValueError, KeyError) as error:
@@ -76,6 +82,37 @@ def load_student(name: str, *, from_scratch: bool = False, seed: int = 0) -> Stu
             ) from error
     missing = [key for key in info["missing_keys"] if not key.startswith(f"{model.base_model_prefix}.")]
     return Student(model.eval(), not missing, False)
+
+
+def student_tokenizer(model: str, texts: Sequence[str], *, from_scratch: bool) -> Any:
+    """The model's tokenizer; that of the corpus where the model begins from scratch, and so can read any.
+
+    Raises:
+        DataError: If there is none.
+    """
+    if from_scratch and len(texts) == 1 and (Path(texts[0]) / META).is_file():
+        kept = Corpus.open(texts[0]).load_tokenizer()
+        if kept is not None:
+            return kept
+    return load_tokenizer(model)
+
+
+def fit_config(config: Any, tokenizer: Any) -> None:
+    """Makes a configuration read a tokenizer's tokens, in place; for models with random weights."""
+    config.vocab_size = len(tokenizer)
+    for name in ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id", "mask_token_id"):
+        if hasattr(config, name):
+            setattr(config, name, getattr(tokenizer, name))
+    if "token_type_ids" in tokenizer.model_input_names and getattr(config, "type_vocab_size", 2) < 2:
+        config.type_vocab_size = 2
+
+
+def _reads(model: str, tokenizer: Any) -> bool:
+    """Whether a tokenizer is the model's own."""
+    try:
+        return vocabulary_of(load_tokenizer(model)).fingerprint == vocabulary_of(tokenizer).fingerprint
+    except DataError:  # it has none
+        return False
 
 
 def load_teacher(name: str, terms: Terms, *, layers: int = 0) -> Any:
@@ -139,8 +176,8 @@ def check_vocabulary(tokenizer: Any, teacher: str, model: str) -> None:
     differing = sorted(token for token in {*own, *other} if own.get(token) != other.get(token))
     raise DataError(
         f"The teacher {teacher!r} reads other tokens than {model!r}: {len(differing)} of {len(own)} and {len(other)} "
-        f"differ, such as {differing[0]!r}. Give a teacher with the model's vocabulary; or a model with the teacher's: "
-        "its folder with the teacher's tokenizer, from_scratch, and a corpus made with that tokenizer."
+        f"differ, such as {differing[0]!r}. Give a teacher with the model's vocabulary; or let the model begin with "
+        "the teacher's: make the corpus with `sublm pretrain-data --tokenizer` and the teacher, and pass from_scratch."
     )
 
 

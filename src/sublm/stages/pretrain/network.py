@@ -130,7 +130,7 @@ def prepare(
         plan: Only for a plan: nothing is noted in the run, and units are not scored by passes over text.
     """
     terms = terms_of(settings)
-    student = load_student(settings.model, from_scratch=settings.from_scratch, seed=settings.seed)
+    student = load_student(settings.model, from_scratch=settings.from_scratch, seed=settings.seed, tokenizer=tokenizer)
     name = space_name(settings, student)
     itself = settings.teacher is not None and settings.teacher == settings.model
     if itself and settings.from_scratch:

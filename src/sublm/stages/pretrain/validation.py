@@ -73,12 +73,29 @@ class Validation:
         Raises:
             DataError: If nothing in the batches counts.
         """
+        source = "labels" if self._teacher is None else "teacher"
+        return [found[source] for found in self._means(network, subnets, (source,))]
+
+    def losses_both(
+        self, network: SuperNet | nn.Module, subnets: Sequence[Subnet | None]
+    ) -> tuple[list[float], list[float]]:
+        """`losses` by the teacher, and by the masked tokens alone, from the same forward passes.
+
+        The second can be compared with that of a training without a teacher. The objective must predict masked tokens.
+        """
+        found = self._means(network, subnets, ("teacher", "labels"))
+        return [means["teacher"] for means in found], [means["labels"] for means in found]
+
+    def _means(
+        self, network: SuperNet | nn.Module, subnets: Sequence[Subnet | None], sources: Sequence[str]
+    ) -> list[dict[str, float]]:
+        """Of each sub-network, the mean loss by what it learns from: "teacher" or "labels"."""
         objective = self._objective
         elastic = None if isinstance(network, nn.Module) else network
         model: Any = network if isinstance(network, nn.Module) else network.model
         before = elastic.active if elastic is not None else None
         device = next(model.parameters()).device
-        totals, counted = [0.0] * len(subnets), 0
+        totals, counted = [dict.fromkeys(sources, 0.0) for _ in subnets], 0
         try:
             with inference(model, self._precision):
                 for place, batch in enumerate(self._batches):
@@ -87,20 +104,21 @@ class Validation:
                     if not number:
                         continue
                     counted += number
-                    source = self._ask(place, moved, device)
+                    taught = self._ask(place, moved, device)
                     for judged, subnet in enumerate(subnets):
                         if elastic is not None and subnet is not None:
                             elastic.activate(subnet)
                         answer = objective.answer(model, moved)
                         with torch.autocast(device.type, enabled=False):  # sums over many tokens need all digits
-                            loss = objective.loss(answer, source, moved, subnet)
-                        totals[judged] += float(loss) * number
+                            for source in sources:
+                                loss = objective.loss(answer, taught if source == "teacher" else None, moved, subnet)
+                                totals[judged][source] += float(loss) * number
         finally:
             if elastic is not None and before is not None:
                 elastic.activate(before)
         if not counted:
             raise DataError("Nothing is masked in the validation text: its pieces are too short. Give longer ones.")
-        return [total / counted for total in totals]
+        return [{source: total / counted for source, total in sums.items()} for sums in totals]
 
     def _ask(self, place: int, batch: Mapping[str, Tensor], device: torch.device) -> Answer | None:
         """What the teacher says on a batch, from memory if it is there."""
@@ -161,15 +179,28 @@ class Curve:
 
     @property
     def points(self) -> list[dict[str, Any]]:
-        """Entries in the order of the steps: step, tokens, seconds and losses."""
+        """Entries in the order of the steps: step, tokens, seconds, losses and, of some, masked_losses."""
         return [self._points[step] for step in sorted(self._points)]
 
     def clear(self) -> None:
         """Forgets everything: another training begins."""
         self._points, self._before = {}, 0.0
 
-    def add(self, step: int, losses: Mapping[str, float], train_loss: float | None = None) -> None:
-        """Notes the losses after a step, in place of what was noted for it and for later ones."""
+    def add(
+        self,
+        step: int,
+        losses: Mapping[str, float],
+        train_loss: float | None = None,
+        masked: Mapping[str, float] | None = None,
+    ) -> None:
+        """Notes the losses after a step, in place of what was noted for it and for later ones.
+
+        Args:
+            step: The step.
+            losses: The objective's, by sub-network.
+            train_loss: That of the training.
+            masked: Those of the masked tokens alone, if the objective's are others.
+        """
         self._points = {at: point for at, point in self._points.items() if at < step}
         seconds = self._before + time.perf_counter() - self._began
         self._points[step] = {
@@ -178,6 +209,7 @@ class Curve:
             "seconds": round(seconds, 3),
             "train_loss": train_loss,
             "losses": dict(losses),
+            **({"masked_losses": dict(masked)} if masked else {}),
         }
         write_json(self._path, {**self._about, "curve": self.points})
 
