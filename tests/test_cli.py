@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,8 @@ from sublm.recipes import load_recipe, recipe_commands, recipe_names
 from sublm.search.samplers import SAMPLERS
 from sublm.settings import Settings
 from sublm.spaces import SPACES
+from sublm.tasks import TASKS
+from sublm.tasks.load import PUBLISHED
 from sublm.training import STRATEGIES
 
 calls: list[dict] = []
@@ -263,6 +266,13 @@ def test_the_help_names_every_method_there_is():
     for name, known in registries.items():
         words = command.parameter(name).help.replace(",", " ").replace(".", " ").split()
         assert set(known) - aliases <= set(words), name
+
+
+def test_the_help_names_every_task_that_can_be_trained_for():
+    said = describe("compress", dict(every_command)["compress"]).parameter("task").help
+    named = re.search(r"\((.*?)\)", said, re.DOTALL)[1]
+    diagnostic = {name for name, task in PUBLISHED.items() if task.trained_on}
+    assert set(re.split(r",\s+", named)) == {*TASKS} - diagnostic
 
 
 @pytest.mark.parametrize("name", OF_COMPRESS)

@@ -105,9 +105,9 @@ def compress(
 
     Args:
         model: A transformers encoder: a folder, or a name on the Hugging Face hub.
-        task: A task by name (cola, mnli, mrpc, qnli, qqp, rte, sst2, stsb, wnli, imdb, squad, squad_v2, swag,
-            stdlib-docs, embedding), or a CSV, JSON, parquet or CoNLL file, or a folder with one file per
-            split.
+        task: A task by name (cola, mnli, mrpc, qnli, qqp, rte, sst2, stsb, wnli, boolq, cb, copa, multirc, record,
+            superglue_rte, wic, wsc, imdb, race, race_high, race_middle, squad, squad_v2, swag, stdlib-docs,
+            embedding), or a CSV, JSON, parquet or CoNLL file, or a folder with one file per split.
         target: What the chosen model must meet, such as 'latency<=8ms', 'speedup>=4x', 'macs<=25%', 'parameters<=10M',
             'memory<=60MB'. Several must all be met.
         out: The run directory; runs/TASK if not given.
