@@ -29,7 +29,7 @@ from pretraining import pack, processor_minutes
 
 import sublm
 from sublm.costs import LatencyPredictor, measure_latency
-from sublm.files import read_json, write_json
+from sublm.files import fingerprint_model, read_json, write_json
 from sublm.finetuning import finetune
 from sublm.machine import describe_machine
 from sublm.progress import Progress
@@ -37,7 +37,6 @@ from sublm.spaces import Subnet
 from sublm.spaces.homogeneous import read_shape, shape_name
 from sublm.stages.pretrain import Trained, execute, measure_fidelity, pretrain_search, reopen
 from sublm.stages.pretrain.costs import Deployed, costs_of, encoder_of
-from sublm.stages.workspace import fingerprint_model
 
 RESULTS = Path(__file__).parent / "results" / "autotinybert"
 

@@ -38,7 +38,7 @@ from pretraining import pack, processor_minutes
 from torch import nn
 
 from sublm.costs import cost_model
-from sublm.files import fingerprint, read_json, write_json
+from sublm.files import fingerprint, fingerprint_model, read_json, write_json
 from sublm.importance import compute_importance
 from sublm.machine import describe_machine
 from sublm.pretraining import Corpus, CorpusSteps, Masking, PieceBatches
@@ -47,7 +47,6 @@ from sublm.spaces import Integer, SearchSpace, StratifiedSampler, Subnet
 from sublm.spaces.homogeneous import shape_name
 from sublm.stages.pretrain import load_student, validation_losses
 from sublm.stages.pretrain.fidelity import draw_in_band
-from sublm.stages.workspace import fingerprint_model
 from sublm.supernet import SuperNet
 from sublm.training import Strategy, TrainOptions, fixed, random_subnets, train
 from sublm.training.objectives import PretrainingObjective, Terms

@@ -42,10 +42,10 @@ from sublm.search.pareto import volume_share
 from sublm.settings import Settings
 from sublm.stages.baselines import make_baselines
 from sublm.stages.models import choose_sizes
+from sublm.stages.opening import open_workspace
 from sublm.stages.search import search_subnets
 from sublm.stages.supernet import prepare_supernet, train_supernet
 from sublm.stages.teacher import make_teacher
-from sublm.stages.workspace import open_workspace
 
 RESULTS = Path(__file__).parent / "results" / "eftnas"
 SIZES = (0.75, 0.5, 0.25)

@@ -47,10 +47,11 @@ from sublm.search.pareto import hypervolume
 from sublm.search.racing import Racing, spread_order
 from sublm.settings import Settings
 from sublm.spaces import SPACES, SearchSpace, Subnet
+from sublm.stages.opening import open_workspace
 from sublm.stages.search import SEED_SHARES
 from sublm.stages.supernet import Prepared, family, prepare_supernet, train_supernet
 from sublm.stages.teacher import make_teacher
-from sublm.stages.workspace import Workspace, open_workspace
+from sublm.stages.workspace import Workspace
 from sublm.supernet import SuperNet
 from sublm.tasks import Encoded, Task, compute_metrics
 

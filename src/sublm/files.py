@@ -82,6 +82,16 @@ def file_fingerprint(path: str | Path) -> str:
     raise RunError(f"There is no file or folder at {path}.")
 
 
+def fingerprint_model(name: str) -> str:
+    """Fingerprint of a model's folder, or of its name on the hub."""
+    folder = Path(name)
+    if not folder.is_dir():
+        return fingerprint({"hub": name})
+    found = [*folder.iterdir(), *folder.glob("[0-9]_*/*")]  # the second: modules of sentence-transformers
+    files = sorted(p for p in found if p.suffix in (".json", ".safetensors", ".bin", ".txt", ".model"))
+    return fingerprint({path.relative_to(folder).as_posix(): file_fingerprint(path) for path in files})
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Writes a text file so that a reader, or a run that is killed, sees the old file or the new one, never a part.
 

@@ -14,6 +14,7 @@ from sublm.settings import Settings
 from sublm.stages.baselines import make_baselines
 from sublm.stages.masks import search_masks
 from sublm.stages.models import extract_models, make_models
+from sublm.stages.opening import open_workspace
 from sublm.stages.plan import make_plan, tell_time
 from sublm.stages.promise import correct_models, measure_finalists
 from sublm.stages.results import build_front, measure, write_results
@@ -21,7 +22,7 @@ from sublm.stages.search import check_target, fit_predictor, search_subnets, wan
 from sublm.stages.standalone import search_candidates
 from sublm.stages.supernet import prepare_supernet, provisional, train_supernet
 from sublm.stages.teacher import check_teacher, make_teacher
-from sublm.stages.workspace import Job, open_workspace
+from sublm.stages.workspace import Job
 from sublm.training import Team, open_team
 
 STAGES = ("teacher", "importance", "space", "train", "search", "extract", "recover")

@@ -202,6 +202,11 @@ def show_duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def plural(number: int, what: str) -> str:
+    """`1 epoch`, `2 epochs`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def show_number(value: Any) -> str:
     """A number with as many digits as one can use at a glance."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

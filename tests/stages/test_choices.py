@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from sublm.errors import TargetError
 from sublm.search import Constraint, Evaluation
 from sublm.spaces import Subnet
-from sublm.stages.models import Point, choose, choose_sizes
+from sublm.stages.models import Point, choose, choose_sizes, spread
 from sublm.stages.results import decide
-from sublm.stages.workspace import spread
 
 
 def evaluation(number, score, macs):

@@ -79,7 +79,7 @@ def test_a_finished_search_says_again_what_it_saved(raced, tmp_path):
 @pytest.mark.parametrize("spoiled", [False, True])
 def test_bf16_is_used_only_if_it_keeps_the_order(raced, tmp_path, monkeypatch, spoiled):
     """Answers that bf16 spoils send the search back to fp32."""
-    monkeypatch.setattr("sublm.stages.workspace.evaluation_precision", lambda precision: "bf16")
+    monkeypatch.setattr("sublm.stages.opening.evaluation_precision", lambda precision: "bf16")
     original = stage.Parts.logits
 
     def logits(self, subnet, part):

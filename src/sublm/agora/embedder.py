@@ -11,8 +11,8 @@ import torch
 
 from sublm.errors import DataError
 from sublm.export import longest_text
+from sublm.files import fingerprint_model
 from sublm.pooling import Pooling, pool
-from sublm.stages.workspace import fingerprint_model
 from sublm.tasks import load_tokenizer
 
 _BATCH = 32

@@ -13,10 +13,10 @@ import numpy as np
 
 from sublm.agora.points import ungrouped
 from sublm.export import load, longest_text, save
-from sublm.files import fingerprint
+from sublm.files import fingerprint, fingerprint_model
 from sublm.finetuning import Hyperparameters, fit, start_model
 from sublm.finetuning.estimate import time_row
-from sublm.stages.workspace import check_folder, check_vocabulary, fingerprint_model
+from sublm.stages.checks import check_folder, check_vocabulary
 from sublm.tasks import Examples, TaskData, encode, encode_task, load_tokenizer, predict
 from sublm.tasks.encoding import default_length
 

@@ -45,8 +45,8 @@ def pretrain_search(
         recipe: Start from published settings: autotinybert, autotinybert-kd or autotinybert-fast.
         base: The model that shares and speed-ups are of: a folder, or a name on the hub; the paper's is
             google-bert/bert-base-uncased. The whole super-network if not given.
-        tasks: Judge by the mean score of fine-tunings on these tasks, in place of the validation loss.
-        task_epochs: Epochs of each.
+        tasks: Judge by the mean score on these tasks, in place of the validation loss.
+        task_epochs: Epochs of fine-tuning on each; 0 fine-tunes nothing and fits a linear model on the features.
         task_limit: Training rows of each, at most.
         data: A folder that holds the tasks, a folder each, instead of the hub.
         sampler: How sub-networks are proposed; the default is the published evolution, in generations of 25.

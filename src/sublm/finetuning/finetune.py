@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sublm.export import ModelCard, known_of, save, write_card
+from sublm.files import fingerprint_model
 from sublm.finetuning.figure import write_runs_png
 from sublm.finetuning.outcome import Outcome, read_outcomes
 from sublm.finetuning.plan import make_plan, tell
@@ -17,10 +18,9 @@ from sublm.finetuning.results import choose, summarise
 from sublm.finetuning.settings import FinetuneSettings
 from sublm.finetuning.sweep import sweep
 from sublm.finetuning.trainer import Trainer, begin, run_point
-from sublm.progress import Progress, make_progress
+from sublm.progress import Progress, make_progress, plural
 from sublm.run import Run, read_json, write_json
 from sublm.search.executors import open_executor
-from sublm.stages.workspace import fingerprint_model, plural
 from sublm.supernet.modeling_sublm import SubnetMixin
 
 RUNS, RESULTS, MODEL, PICTURE = "runs", "results.json", "model", "runs.png"

@@ -9,9 +9,8 @@ import torch
 from sublm.finetuning.decay import ERASED, weight_shrink
 from sublm.finetuning.estimate import estimate, time_row, time_steps
 from sublm.finetuning.prepare import Prepared
-from sublm.progress import Progress, show_duration
+from sublm.progress import Progress, plural, show_duration
 from sublm.search.executors.open import share_of_cores
-from sublm.stages.workspace import plural
 
 
 def make_plan(prepared: Prepared) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from sublm.finetuning.settings import FinetuneSettings
 from sublm.finetuning.start import start_model
 from sublm.progress import Progress
 from sublm.search.executors import check_cluster
-from sublm.stages.workspace import check_folder, check_lengths, check_vocabulary
+from sublm.stages.checks import check_folder, check_lengths, check_vocabulary
 from sublm.tasks import EncodedTask, TaskData, encode_task, evaluate, load_task, load_tokenizer
 from sublm.tasks.encoding import default_length
 from sublm.training import TaskObjective

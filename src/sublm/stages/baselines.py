@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from sublm.costs import cost_model
+from sublm.progress import plural
 from sublm.spaces import Subnet
 from sublm.stages.models import TOLERANCE
 from sublm.stages.supernet import Prepared
 from sublm.stages.teacher import TeacherResult
-from sublm.stages.workspace import Workspace, plural
+from sublm.stages.workspace import Workspace
 from sublm.supernet import SuperNet
 from sublm.training import fixed
 

@@ -11,6 +11,7 @@ from sublm.costs import LatencyPredictor
 from sublm.errors import TargetError
 from sublm.export import save
 from sublm.masks import choose_units, choose_widths, gate_fisher, order_removals, rearrange_units
+from sublm.progress import plural
 from sublm.reconstruction import record_stream
 from sublm.run import fingerprint
 from sublm.search import Constraint, Evaluation
@@ -25,7 +26,7 @@ from sublm.stages.reconstruction import (
 from sublm.stages.search import Found, costs_of, front_in_full
 from sublm.stages.supernet import Prepared
 from sublm.stages.teacher import TeacherResult
-from sublm.stages.workspace import Workspace, plural
+from sublm.stages.workspace import Workspace
 
 SIZES = (0.85, 0.7, 0.5, 0.35)
 """Shares of the largest's cost at which models are made, if nothing else is asked for."""

@@ -18,7 +18,7 @@ from sublm.stages.reconstruction import extracted, reconstruction_inputs
 from sublm.stages.search import Found, costs_of
 from sublm.stages.supernet import Prepared
 from sublm.stages.teacher import TeacherResult
-from sublm.stages.workspace import Workspace, spread
+from sublm.stages.workspace import Workspace
 from sublm.supernet import is_stock
 from sublm.training import fixed
 
@@ -228,7 +228,7 @@ def make_model(
         folder=folder,
         stock=is_stock(prepared.supernet, subnet),
         search_score=evaluation.score,
-        recovered_search_score=stage.result["search"],
+        recovered_search_score=_number(stage.result["search"]),
         before=stage.result["before"],
         after=stage.result["after"],
         train_seconds=stage.result.get("train_seconds", 0.0),
@@ -250,3 +250,11 @@ def make_model(
 def _number(value: float | None) -> float:
     """A score as it was: what is not a number is null in the record of a run."""
     return math.nan if value is None else value
+
+
+def spread(costs: Sequence[float], number: int) -> list[float]:
+    """Targets from the smallest to the largest cost, evenly spaced on a logarithmic scale."""
+    low, high = min(costs), max(costs)
+    if number == 1 or low == high:
+        return [high]
+    return [low * (high / low) ** (i / (number - 1)) for i in range(number)]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from sublm.costs import cost_model, measure_latency
-from sublm.progress import show_duration
+from sublm.progress import plural, show_duration
 from sublm.search import SAMPLERS
 from sublm.search.samplers import MOASHA
 from sublm.settings import Settings
@@ -22,7 +22,7 @@ from sublm.stages.reconstruction import ROWS
 from sublm.stages.search import LATENCY_SAMPLES, deployer, latency_options, wants_latency
 from sublm.stages.supernet import Prepared, provisional
 from sublm.stages.teacher import advice
-from sublm.stages.workspace import Workspace, plural
+from sublm.stages.workspace import Workspace
 from sublm.tasks import build_model, predict
 
 BACKWARD = 2.0

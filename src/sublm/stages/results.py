@@ -11,6 +11,7 @@ from sublm import __version__
 from sublm.costs import Conditions, Job, Latency, measure_jobs
 from sublm.export import Deployment, ModelCard, known_of, write_card
 from sublm.files import write_text
+from sublm.progress import plural
 from sublm.report import write_report
 from sublm.run import write_json
 from sublm.search import Constraint, Finalists
@@ -21,7 +22,7 @@ from sublm.stages.models import Point
 from sublm.stages.search import Found, latency_options, memory_of
 from sublm.stages.supernet import Prepared
 from sublm.stages.teacher import TeacherResult
-from sublm.stages.workspace import Workspace, plural
+from sublm.stages.workspace import Workspace
 
 KEEP = 0.99
 """Without a target, the smallest model that keeps this share of the original's score is chosen."""

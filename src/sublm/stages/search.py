@@ -16,6 +16,7 @@ from sublm.costs import CostModel, LatencyPredictor, cost_model, fit_latency, me
 from sublm.errors import LatencyError, RunError
 from sublm.evaluation import Parts, SubnetEvaluator, compare_precisions, is_raceable
 from sublm.export import Deployment
+from sublm.progress import plural
 from sublm.run import Stage, file_fingerprint, fingerprint, read_json, write_json
 from sublm.search import (
     SAMPLERS,
@@ -33,7 +34,7 @@ from sublm.settings import Settings
 from sublm.spaces import StratifiedSampler, Subnet
 from sublm.stages.evaluator import Evaluator, weights_fingerprint
 from sublm.stages.supernet import Prepared, family
-from sublm.stages.workspace import Workspace, plural
+from sublm.stages.workspace import Workspace
 from sublm.tasks import score
 
 LATENCY_SAMPLES = 40

@@ -12,7 +12,7 @@ from torch import nn
 from sublm.costs import LatencyPredictor
 from sublm.errors import RunError
 from sublm.export import save
-from sublm.progress import Progress
+from sublm.progress import Progress, plural
 from sublm.run import Run, Stage, fingerprint
 from sublm.search import Constraint, Evaluation, Study
 from sublm.search.executors import open_executor
@@ -21,7 +21,7 @@ from sublm.spaces import Subnet
 from sublm.stages.search import Found, costs_of, make_sampler
 from sublm.stages.supernet import Prepared, training_inputs
 from sublm.stages.teacher import TeacherResult
-from sublm.stages.workspace import Workspace, plural
+from sublm.stages.workspace import Workspace
 from sublm.supernet import SuperNet
 from sublm.supernet.memory import share_weights
 from sublm.training import Team, fixed

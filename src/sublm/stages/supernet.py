@@ -16,12 +16,13 @@ from sublm.costs import cost_model
 from sublm.errors import RunError
 from sublm.files import write_text
 from sublm.importance import IMPORTANCE, Importance, Movement, MovementOptions, compute_importance
+from sublm.progress import plural
 from sublm.run import file_fingerprint, read_json
 from sublm.settings import Settings
 from sublm.spaces import SPACES, SearchSpace, StratifiedSampler, from_importance, nested
 from sublm.stages.spaces import read_targets
 from sublm.stages.teacher import TeacherResult
-from sublm.stages.workspace import Workspace, plural
+from sublm.stages.workspace import Workspace
 from sublm.supernet import SuperNet
 from sublm.supernet.layout import find_layout
 from sublm.tasks import build_model

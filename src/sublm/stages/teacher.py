@@ -9,7 +9,9 @@ from typing import Any
 from sublm.costs.closed_form import CostModel
 from sublm.errors import DataError
 from sublm.export import load, save
-from sublm.stages.workspace import Workspace, fingerprint_model, plural
+from sublm.files import fingerprint_model
+from sublm.progress import plural
+from sublm.stages.workspace import Workspace
 from sublm.supernet.layout import find_layout
 from sublm.tasks import build_model, load_tokenizer
 from sublm.tasks.kinds import kind_of

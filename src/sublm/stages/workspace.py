@@ -5,35 +5,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
-from sublm.errors import DataError, RunError
-from sublm.export import longest_text
 from sublm.importance import labelled_loss, own_answers, relation_under_dropout
 from sublm.importance.passes import Loss
 from sublm.progress import Progress
-from sublm.run import Run, Stage, file_fingerprint, fingerprint
+from sublm.run import Run, Stage
 from sublm.settings import Settings
-from sublm.tasks import (
-    TASKS,
-    Encoded,
-    EncodedTask,
-    TaskData,
-    build_model,
-    encode_task,
-    evaluate,
-    load_task,
-    load_tokenizer,
-    predict,
-)
-from sublm.tasks.encoding import default_length
-from sublm.tasks.kinds import kind_of
-from sublm.tasks.unlabelled import answer_splits, load_unlabelled
+from sublm.tasks import Encoded, EncodedTask, TaskData, predict
 from sublm.training import (
     Distillation,
     Hooks,
@@ -45,16 +29,9 @@ from sublm.training import (
     objective_of,
     train,
 )
-from sublm.training.precision import evaluation_precision
 
 ANSWERS = "predictions"
 """Folder of the answers to questions, a folder per model, in the official format."""
-
-UNKNOWN = 0.05
-"""Share of unknown tokens above which the user is warned."""
-
-MANY = 8
-"""Classes that are shown by name."""
 
 CHAIN = ("teacher", "importance", "space", "train", "search")
 """The stages that stand on each other."""
@@ -297,185 +274,3 @@ def doing(run: Run, progress: Progress, stage: Stage, title: str, *, unit: str =
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):  # another stage's checkpoints are still there
         folder.parent.rmdir()
-
-
-def open_workspace(settings: Settings, run: Run, progress: Progress, team: Team | None = None) -> Workspace:
-    """Loads and checks everything a run needs, before any long work.
-
-    Raises:
-        DataError: If the task or the tokenizer cannot be used.
-        UnsupportedModelError: If the model cannot be made elastic.
-    """
-    from sublm.supernet.layout import find_layout
-
-    check_choices(settings)
-    for name in ("model", "teacher"):
-        check_folder(name, getattr(settings, name))
-    with progress.stage("Reading the task and the model"):
-        data = _load_data(settings)
-        for note in (*_columns_read(settings, data), *data.notes):
-            progress.message(note)
-        tokenizer = load_tokenizer(settings.model)
-        model, _ = build_model(settings.model, data.task, seed=settings.seed)
-        find_layout(model)
-        check_vocabulary(tokenizer, model)
-        max_length = settings.max_length or min(default_length(data.task), longest_text(model))
-        rows = encode_task(data, tokenizer, max_length, doc_stride=settings.doc_stride)
-        answers: dict[str, np.ndarray] = {}
-        if settings.unlabelled:
-            original, _ = build_model(settings.original, data.task, seed=settings.seed)
-            answers = {name: predict(original, part) for name, part in rows.splits.items()}
-            data = answer_splits(data, answers, {name: part.spans for name, part in rows.splits.items()})
-            rows = encode_task(data, tokenizer, max_length, doc_stride=settings.doc_stride)
-        if unknown := _unknown_share(rows.splits["train"], tokenizer):
-            progress.warning(unknown)
-        encoded = dict(rows.splits)
-        encoded["full_train"] = encoded["train"].joined(encoded["search"])
-        check_lengths(encoded, model, settings.task)
-        work = Workspace(
-            settings=settings,
-            run=run,
-            progress=progress,
-            data=data,
-            tokenizer=tokenizer,
-            encoded=encoded,
-            model_fingerprint=fingerprint_model(settings.model),
-            precision=evaluation_precision(settings.precision),
-            team=team or Team(),
-            answers=answers,
-        )
-        # One evaluation batch: what is wrong with model and data together shows now, not after the training.
-        evaluate(model, encoded["search"].select(range(min(16, len(encoded["search"])))), data.task)
-    return work
-
-
-def _columns_read(settings: Settings, data: TaskData) -> list[str]:
-    """Which columns of a file of one's own were taken for what, where they were not all named."""
-    task = data.task
-    if settings.unlabelled or settings.task in TASKS or (settings.text and settings.label):
-        return []
-    names = " and ".join(map(repr, task.texts))
-    found = f"{task.kind} of {names} by {task.label!r}" if task.label else f"{task.kind} of {names}"
-    many = ", ..." if len(task.labels) > MANY else ""
-    classes = f" ({', '.join(map(str, task.labels[:MANY]))}{many})" if task.labels else ""
-    return [f"Read as {found}{classes}."]
-
-
-def _unknown_share(rows: Encoded, tokenizer: Any) -> str:
-    """A warning, if the tokenizer does not know much of the texts: it may be of another language."""
-    unknown = tokenizer.unk_token_id
-    if unknown is None or rows.chooses:
-        return ""
-    some = [np.asarray(row) for row in rows.input_ids[:1000]]
-    share = sum(int((row == unknown).sum()) for row in some) / max(sum(map(len, some)), 1)
-    if share <= UNKNOWN:
-        return ""
-    return f"{share:.0%} of the tokens are unknown to the tokenizer: are the texts in the model's language and script?"
-
-
-def _load_data(settings: Settings) -> TaskData:
-    """The task's examples, or texts without labels."""
-    shared: dict[str, Any] = {"text": settings.text, "search_share": settings.search_share}
-    shared |= {"seed": settings.seed, "limit": settings.limit}
-    if settings.unlabelled:
-        return load_unlabelled(settings.unlabelled, settings.original, **shared)
-    shared |= {"label": settings.label, "kind": settings.kind}
-    data = load_task(settings.task, data=settings.data, pairs=settings.pairs, announce=False, **shared)
-    return replace(data, notes=(*data.notes, *kind_of(data.task.kind).notes(settings.model)))
-
-
-def check_choices(settings: Settings) -> None:
-    """Refuses names that are not registered, before anything is read.
-
-    Raises:
-        RunError: If one is unknown; it names the choices.
-    """
-    from sublm.costs import Conditions
-    from sublm.importance import IMPORTANCE
-    from sublm.search import SAMPLERS, check_cluster, check_storage, parse_targets
-    from sublm.spaces import SPACES
-    from sublm.stages.exports import check_exports
-    from sublm.training import STRATEGIES
-
-    for name, known in (
-        ("importance", [*IMPORTANCE, "none"]),
-        ("sampler", [*SAMPLERS]),
-        ("space", [*SPACES, "nested", "importance"]),
-        ("strategy", [*STRATEGIES]),
-    ):
-        value = getattr(settings, name)
-        if (name == "space" and value.endswith(".json")) or (name == "importance" and Path(value).is_dir()):
-            continue
-        if value not in known:
-            more = {"space": ", or give a space.json", "importance": ", or give a folder of scores"}.get(name, "")
-            raise RunError(f"{name}={value!r} is not known; choose one of {', '.join(sorted(known))}{more}.")
-    parse_targets(settings.target, {"macs": 1.0, "parameters": 1.0, "latency": 1.0, "memory": 1.0})
-    if settings.predictor is not None and not Path(settings.predictor).is_file():
-        raise RunError(f"predictor: there is no file {settings.predictor!r}; give the latency.json of a run.")
-    Conditions(settings.runtime, settings.runtime_precision)  # refuses pairs that there are none of
-    check_exports(settings)
-    # A cluster or a database that cannot be reached is noticed now, not after the training.
-    if settings.ray is not None:
-        check_cluster(settings.ray)
-    if settings.storage is not None:
-        check_storage(settings.storage)
-
-
-def check_folder(name: str, path: str | None) -> None:
-    """Refuses a path that does not exist, before it is taken for a name on the hub.
-
-    Raises:
-        DataError: If it looks like a path and nothing is there.
-    """
-    if path in (None, "none") or Path(str(path)).exists():
-        return
-    if str(path).startswith((".", "~", "/")) or str(path).count("/") > 1:
-        raise DataError(f"{name}: there is no folder {path!r}. Give a transformers folder, or a name on the hub.")
-
-
-def fingerprint_model(name: str) -> str:
-    """Fingerprint of a model's folder, or of its name on the hub."""
-    folder = Path(name)
-    if not folder.is_dir():
-        return fingerprint({"hub": name})
-    found = [*folder.iterdir(), *folder.glob("[0-9]_*/*")]  # the second: modules of sentence-transformers
-    files = sorted(p for p in found if p.suffix in (".json", ".safetensors", ".bin", ".txt", ".model"))
-    return fingerprint({path.relative_to(folder).as_posix(): file_fingerprint(path) for path in files})
-
-
-def check_vocabulary(tokenizer: Any, model: Any) -> None:
-    """Refuses a tokenizer that gives tokens the model has no embedding for.
-
-    Raises:
-        DataError: If it knows more tokens than the model.
-    """
-    rows = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) > rows:
-        raise DataError(
-            f"The tokenizer knows {len(tokenizer)} tokens, the model {rows}: they do not belong together. "
-            "Save the model's own tokenizer beside it."
-        )
-
-
-def check_lengths(encoded: Mapping[str, Encoded], model: Any, task: str) -> None:
-    """Refuses texts that are longer than the model can read.
-
-    Raises:
-        DataError: If there is one.
-    """
-    longest, can = max(int(rows.lengths.max()) for rows in encoded.values()), longest_text(model)
-    if longest > can:
-        raise DataError(f"{task}: the longest text has {longest} tokens, the model reads {can}. Pass max_length={can}.")
-
-
-def spread(costs: Sequence[float], number: int) -> list[float]:
-    """Targets from the smallest to the largest cost, evenly spaced on a logarithmic scale."""
-    low, high = min(costs), max(costs)
-    if number == 1 or low == high:
-        return [high]
-    return [low * (high / low) ** (i / (number - 1)) for i in range(number)]
-
-
-def plural(number: int, what: str) -> str:
-    """`1 epoch`, `2 epochs`."""
-    return f"{number} {what}{'' if number == 1 else 's'}"

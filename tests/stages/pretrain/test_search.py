@@ -32,9 +32,16 @@ from sublm.stages.pretrain import (
     validation_losses,
 )
 from sublm.stages.pretrain.costs import Deployed, open_base
+from sublm.stages.pretrain.probing import Probes, features
 from sublm.supernet import SuperNet
 from tests.pretraining import samples
 from tests.stages.pretrain.test_pretrain import save_model
+from tests.tasks.tagged_sentences import make_sentences, write_conll
+
+
+def write_table(path, rows) -> str:
+    path.write_text("\n".join(["text,label", *(f"{text},{label}" for text, label in rows)]) + "\n")
+    return str(path)
 
 
 @pytest.fixture(scope="module")
@@ -124,16 +131,56 @@ def test_fast_tests_one_shape_per_depth_that_obeys_the_rule(trained, tmp_path, c
 
 def test_fitness_may_be_the_mean_score_of_short_fine_tunings(trained, tmp_path) -> None:
     rows = [(samples.words(random.Random(i), 6), "good" if i % 2 else "bad") for i in range(60)]
-    for name in ("first", "second"):
-        lines = [f"{text},{label}" for text, label in rows]
-        (tmp_path / f"{name}.csv").write_text("\n".join(["text,label", *lines]) + "\n")
-    tasks = tuple(str(tmp_path / f"{name}.csv") for name in ("first", "second"))
+    tasks = tuple(write_table(tmp_path / f"{name}.csv", rows) for name in ("first", "second"))
     found = pretrain_search(trained, "macs<=30%", out=tmp_path / "tasks", tasks=tasks, evaluations=2, top=1)
     assert found["fitness"].startswith("mean score of")
     for entry in found["evaluations"]:
         assert "error" not in entry
         assert entry["score"] == pytest.approx((entry["first"] + entry["second"]) / 2)
     assert found["models"][0]["score"] == max(entry["score"] for entry in found["evaluations"])
+
+
+def test_fitness_may_be_what_linear_models_find_in_the_features(trained, tmp_path) -> None:
+    """Whether a word is there can be read off mean features, a coin cannot; and nothing is fine-tuned."""
+    rng = random.Random(0)
+    rows = [(samples.words(rng, 6), i % 2) for i in range(120)]
+    one, other = (" ".join([syllable] * 6) for syllable in samples.SYLLABLES[:2])
+    seen = [(f"{text} {one if odd else other}", "yes" if odd else "no") for text, odd in rows]
+    tossed = [(text, rng.choice(("heads", "tails"))) for text, _ in rows]
+    tasks = (write_table(tmp_path / "seen.csv", seen), write_table(tmp_path / "tossed.csv", tossed))
+    before = {name: value.clone() for name, value in reopen(trained, Progress()).supernet.model.state_dict().items()}
+    asked = {"tasks": tasks, "task_epochs": 0, "evaluations": 3, "top": 1}
+    found = pretrain_search(trained, "macs<=60%", out=tmp_path / "probed", **asked)
+    assert found["fitness"] == f"mean score of {', '.join(tasks)} by linear probes"
+    for entry in found["evaluations"]:
+        assert entry["score"] == pytest.approx((entry["seen"] + entry["tossed"]) / 2)
+        assert entry["seen"] > 0.8 > entry["tossed"]
+    assert not (tmp_path / "probed" / "proxies").exists()
+    after = reopen(trained, Progress()).supernet.model.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert pretrain_search(trained, "macs<=60%", out=tmp_path / "probed", **asked)["models"] == found["models"]
+
+
+def test_probed_features_are_those_of_the_extracted_model(trained, tmp_path) -> None:
+    opened = reopen(trained, Progress())
+    subnet = opened.space.sample(random.Random(3))
+    texts = [(samples.words(random.Random(i), 3 + i % 4), i % 3) for i in range(60)]
+    table = write_table(tmp_path / "texts.csv", texts)
+    probes = Probes.load([table], opened.tokenizer, data=None, longest=16, limit=100, seed=0)
+    extracted = opened.supernet.extract(subnet)
+    rows = probes.tasks["texts"].splits["search"]
+    opened.supernet.activate(subnet)
+    assert np.allclose(features(opened.supernet.model, rows), features(extracted, rows), atol=1e-5)
+
+
+def test_proxy_tasks_that_cannot_be_used_are_refused_before_a_measurement(trained, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("sublm.stages.pretrain.search.fit", lambda *args: pytest.fail("measured first"))
+    with pytest.raises(DataError, match="nowhere"):
+        pretrain_search(trained, "latency<=5ms", out=tmp_path / "a", tasks=[str(tmp_path / "nowhere.csv")])
+    sentences = tmp_path / "tags.conll"
+    write_conll(sentences, make_sentences(40, seed=1))
+    with pytest.raises(DataError, match="linear probe"):
+        pretrain_search(trained, "latency<=5ms", out=tmp_path / "b", tasks=[str(sentences)], task_epochs=0)
 
 
 def test_a_promised_speed_up_is_kept_by_what_is_measured(trained, tmp_path, monkeypatch) -> None:

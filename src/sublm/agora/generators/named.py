@@ -16,7 +16,7 @@ from sublm.agora.generators.mixture import Mixture
 from sublm.agora.generators.word_dropout import WordDropout
 from sublm.agora.generators.word_swap import WordSwap
 from sublm.errors import DataError
-from sublm.stages.workspace import fingerprint_model
+from sublm.files import fingerprint_model
 from sublm.tasks import load_tokenizer
 
 GENERATORS: tuple[str, ...] = (

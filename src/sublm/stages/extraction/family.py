@@ -12,10 +12,10 @@ from sublm.architectures import Shape, find_architecture
 from sublm.costs import shaped_config
 from sublm.errors import UnsupportedModelError
 from sublm.export.onnx import longest_text
+from sublm.files import fingerprint_model
 from sublm.importance import compute_importance
 from sublm.pretraining import Corpus
 from sublm.spaces import Subnet
-from sublm.stages.workspace import fingerprint_model
 from sublm.supernet import SuperNet
 
 Start = Literal["scratch", "slices"]

@@ -18,9 +18,9 @@ from sublm.costs.measured import measure_subnets
 from sublm.errors import RunError, UnsupportedModelError
 from sublm.export import Deployment, longest_text
 from sublm.spaces import SearchSpace, StratifiedSampler, Subnet
+from sublm.stages.checks import check_folder
 from sublm.stages.pretrain.models import is_subnetwork
 from sublm.stages.pretrain.reopen import Trained
-from sublm.stages.workspace import check_folder
 from sublm.supernet import SuperNet
 from sublm.tasks.models import quiet_loading
 

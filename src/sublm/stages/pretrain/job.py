@@ -14,6 +14,7 @@ from torch import nn
 
 from sublm.errors import RunError, SubLMError
 from sublm.export import longest_text
+from sublm.files import fingerprint_model
 from sublm.machine import describe_machine
 from sublm.pretraining import CorpusSteps
 from sublm.progress import Progress, make_progress
@@ -21,6 +22,7 @@ from sublm.run import Run, read_json
 from sublm.settings import check_settings
 from sublm.spaces.homogeneous import read_shape, shape_name
 from sublm.spaces.subnet import Subnet
+from sublm.stages.checks import check_folder
 from sublm.stages.pretrain.folders import (
     MODEL,
     SUPERNET,
@@ -34,9 +36,10 @@ from sublm.stages.pretrain.network import Network, check_names, objective_of, pr
 from sublm.stages.pretrain.settings import PretrainSettings
 from sublm.stages.pretrain.text import Text, open_text
 from sublm.stages.pretrain.validation import Curve, Validation, describe_subnets, watched
-from sublm.stages.workspace import check_folder, doing, evaluation_precision, fingerprint_model
+from sublm.stages.workspace import doing
 from sublm.training import Strategy, Team, TrainOptions, TrainResult, open_team, train
 from sublm.training.objectives import PretrainingObjective
+from sublm.training.precision import evaluation_precision
 
 VALIDATIONS = 10
 """Of a training whose settings do not say how often."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from sublm.errors import RunError
 from sublm.export import longest_text
-from sublm.files import read_json
+from sublm.files import fingerprint_model, read_json
 from sublm.progress import Progress
 from sublm.run import Run
 from sublm.spaces import SearchSpace, Subnet
@@ -18,10 +18,10 @@ from sublm.stages.pretrain.network import TEACHER, Network, objective_of, prepar
 from sublm.stages.pretrain.settings import PretrainSettings
 from sublm.stages.pretrain.text import Text, open_text
 from sublm.stages.pretrain.validation import Validation
-from sublm.stages.workspace import evaluation_precision, fingerprint_model
 from sublm.supernet import SuperNet
 from sublm.tasks import load_tokenizer
 from sublm.training.objectives import PretrainingObjective
+from sublm.training.precision import evaluation_precision
 
 CORPUS = "corpus"
 """Folder of a run: the texts it packed, if it was given no corpus."""

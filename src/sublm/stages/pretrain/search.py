@@ -13,6 +13,8 @@ import numpy as np
 
 from sublm.costs import LatencyPredictor
 from sublm.errors import RunError
+from sublm.export import longest_text
+from sublm.files import fingerprint_model
 from sublm.progress import Progress
 from sublm.run import Run, write_json
 from sublm.search import SAMPLERS, Constraint, Evaluation, check_constraints, keep_promise, parse_targets, search
@@ -21,9 +23,11 @@ from sublm.spaces.homogeneous import shape_name
 from sublm.stages.pretrain.costs import Deployed, costs_of, encoder_of, fit, measure, open_base
 from sublm.stages.pretrain.following import call, follow
 from sublm.stages.pretrain.job import execute
+from sublm.stages.pretrain.probing import Probes, folder_of, read_task
 from sublm.stages.pretrain.reopen import Trained
-from sublm.stages.workspace import doing, fingerprint_model
+from sublm.stages.workspace import doing
 from sublm.supernet import SuperNet
+from sublm.training.precision import evaluation_precision
 
 MODELS, FURTHER, PROXIES = "models", "further", "proxies"
 
@@ -37,10 +41,10 @@ class SearchSettings:
         target: What every sub-network must meet, such as "speedup>=4x"; shares and speed-ups are of the base.
         base: The model that these are of, a folder or a name on the hub; None takes the whole super-network. Encoders
             are compared.
-        tasks: Proxy tasks, by name or files of the user's own: fitness is the mean score of short fine-tunings. None
+        tasks: Proxy tasks, by name or files of the user's own: fitness is their mean score on rows set aside. None
             judges by the validation loss.
-        task_epochs: Epochs of these.
-        task_limit: Training rows of these, at most.
+        task_epochs: Epochs of fine-tuning on each; 0 fits a linear model on the features as they are (see `Probes`).
+        task_limit: Training rows of each, at most.
         data: Folder in which tasks lie, a folder each; None takes the hub.
         sampler: Name of a sampler.
         evaluations: Sub-networks looked at; the published 4 generations of 25.
@@ -75,7 +79,7 @@ class SearchSettings:
     def __post_init__(self) -> None:
         if not self.target:
             raise RunError("target: say what the sub-networks must meet, such as 'speedup>=4x' or 'macs<=25%'.")
-        for name, least in (("evaluations", 1), ("top", 1), ("further_steps", 0), ("task_epochs", 1), ("length", 0)):
+        for name, least in (("evaluations", 1), ("top", 1), ("further_steps", 0), ("task_epochs", 0), ("length", 0)):
             if getattr(self, name) < least:
                 raise RunError(f"{name}={getattr(self, name)} must be at least {least}.")
         if self.sampler not in SAMPLERS:
@@ -151,13 +155,14 @@ class _Search:
     progress: Progress
 
     def carry_out(self) -> dict[str, Any]:
+        evaluate = self._evaluator()  # reads the proxy tasks: what is wrong with them shows before anything is measured
         predictor = self._predictor()
         costs = costs_of(self.encoder, self.deployed, predictor)
         whole = {name: float(cost(self.encoder.largest)) for name, cost in costs.items()}
         base = self._base_costs(predictor)
         constraints = parse_targets(self.settings.target, base or whole)
         check_constraints(self.trained.space, constraints, costs)
-        evaluations = self._evaluations(costs, constraints, predictor)
+        evaluations = self._evaluations(evaluate, costs, constraints, predictor)
         chosen, measured = self._choose(evaluations, constraints, predictor)
         models = [self._model(place, e, base or whole, measured) for place, e in enumerate(chosen, start=1)]
         return {
@@ -183,7 +188,15 @@ class _Search:
         return found
 
     def _fitness_words(self) -> str:
-        return f"mean score of {', '.join(self.settings.tasks)}" if self.settings.tasks else "validation loss, negative"
+        if not self.settings.tasks:
+            return "validation loss, negative"
+        how = "" if self.settings.task_epochs else " by linear probes"
+        return f"mean score of {', '.join(self.settings.tasks)}{how}"
+
+    @property
+    def _tunes(self) -> bool:
+        """Whether proxy tasks are fine-tuned on, which leaves runs in the folder."""
+        return bool(self.settings.tasks and self.settings.task_epochs)
 
     def _predictor(self) -> LatencyPredictor | None:
         """Fitted on this machine if a target asks for it."""
@@ -205,11 +218,11 @@ class _Search:
 
     def _evaluations(
         self,
+        evaluate: Callable[[Subnet], Mapping[str, float]],
         costs: Mapping[str, Callable[[Subnet], float]],
         constraints: tuple[Constraint, ...],
         predictor: LatencyPredictor | None,
     ) -> list[Evaluation]:
-        evaluate = self._evaluator()
         if self.settings.fast:
             return self._one_per_depth(costs, constraints, evaluate)
         inputs = {
@@ -217,7 +230,7 @@ class _Search:
             "constraints": [str(constraint) for constraint in constraints],
             "predictor": predictor.to_dict() if predictor else None,
         }
-        stage = self.run.stage("search", inputs, outputs=["search", *([PROXIES] if self.settings.tasks else [])])
+        stage = self.run.stage("search", inputs, outputs=["search", *([PROXIES] if self._tunes else [])])
 
         def run_search(judge: Callable[[Subnet], Mapping[str, float]]) -> list[Evaluation]:
             return search(
@@ -255,7 +268,7 @@ class _Search:
         for number, subnet in enumerate(rule_candidates(space, used)):
             name = f"test {shape_name(subnet)}"
             inputs = {"weights": self.trained.fingerprint, "subnet": subnet.to_dict()}
-            outputs = [f"{PROXIES}/{shape_name(subnet)}"] if self.settings.tasks else []
+            outputs = [f"{PROXIES}/{shape_name(subnet)}"] if self._tunes else []
             stage = self.run.stage(name, inputs, after=[], outputs=outputs)
             if not stage.done:
                 with doing(self.run, self.progress, stage, f"Testing {shape_name(subnet)}"):
@@ -268,16 +281,30 @@ class _Search:
 
     def _evaluator(self) -> Callable[[Subnet], Mapping[str, float]]:
         """The fitness: higher is better."""
-        if not self.settings.tasks:
+        s = self.settings
+        if not s.tasks:
 
             def by_loss(subnet: Subnet) -> dict[str, float]:
                 (loss,) = self.trained.losses([subnet])
                 return {"score": -loss, "loss": loss}
 
             return by_loss
-        return self._by_tasks
+        if s.task_epochs:
+            for task in s.tasks:
+                read_task(task, data=s.data, limit=s.task_limit, seed=s.seed)
+            return self._by_fine_tuning
+        probes = Probes.load(
+            s.tasks,
+            self.trained.tokenizer,
+            data=s.data,
+            longest=longest_text(self.trained.supernet.model),
+            limit=s.task_limit,
+            seed=s.seed,
+            precision=evaluation_precision(self.trained.settings.precision),
+        )
+        return lambda subnet: _with_mean(probes.scores(self.trained.supernet, subnet))
 
-    def _by_tasks(self, subnet: Subnet) -> dict[str, float]:
+    def _by_fine_tuning(self, subnet: Subnet) -> dict[str, float]:
         """Scores of the proxy tasks after a short fine-tuning of each, and their mean."""
         from sublm.finetuning import finetune
 
@@ -287,13 +314,12 @@ class _Search:
             self.trained.cut(subnet, folder)
         scores = {}
         for task in s.tasks:
-            data = None if s.data is None or Path(task).exists() else str(Path(s.data) / task)
             name = Path(task).stem
             found = finetune(
                 folder,
                 task=task,
                 out=place / name,
-                data=data,
+                data=folder_of(task, s.data),
                 epochs=[s.task_epochs],
                 seeds=[s.seed],
                 learning_rate=[5e-5],
@@ -301,7 +327,7 @@ class _Search:
                 seed=s.seed,
             )
             scores[name] = float(found["best"]["search"][found["metric"]])
-        return {"score": statistics.fmean(scores.values()), **scores}
+        return _with_mean(scores)
 
     # What is kept
 
@@ -379,3 +405,7 @@ class _Search:
             "origin": found.origin,
             **({"error": found.error} if found.error else {}),
         }
+
+
+def _with_mean(scores: Mapping[str, float]) -> dict[str, float]:
+    return {"score": statistics.fmean(scores.values()), **scores}
