@@ -93,9 +93,10 @@ def main() -> None:
     progress = make_progress(quiet=False)
     found = {name: extract(settings, progress, overwrite=True) for name, settings in reversed(ways.items())}
     whole = found["default"]
-    names = ("grid", "start", "data", "table", "diverged", "machine")
+    names = ("grid", "data", "table", "diverged", "machine")
     result = {
         "settings": {**default.configuration(), "corpus": "books", "model": Path(given.model).name},
+        "start": whole["start"].replace(given.model, "the model"),
         **{name: whole[name] for name in names},
         "choices": {name: {key: found[name][key] for key in SHOWN} for name in ways},
         "latency": latencies(given.model, default.out / "architecture", [16, LENGTH, 128], given.rounds),

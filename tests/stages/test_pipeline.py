@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import random
 import shutil
@@ -20,6 +21,7 @@ from sublm.importance import Importance
 from sublm.pipeline import run_stage
 from sublm.recipes import load_recipe
 from sublm.spaces import SearchSpace
+from sublm.stages.workspace import Workspace
 from sublm.tasks import build_model, encode, evaluate, load_task, load_tokenizer
 
 
@@ -297,6 +299,30 @@ def test_a_training_in_stages_goes_on_in_the_stage_it_was_cut_off_in(settings, t
     with pytest.raises(TrainingError, match="epochs of a training stage"):
         sublm.compress(**settings, out=tmp_path / "new")
     assert not (tmp_path / "new" / "teacher").exists()
+
+
+def test_a_model_whose_recovery_ends_in_no_number_is_passed_over_also_when_read_again(settings, tmp_path, monkeypatch):
+    judge, recovered = Workspace.scores, []
+    chosen = settings | {"sizes": [0.5, 1.0], "baselines": []}
+
+    def scores_of(work, model, split, *, precision="fp32", keep=None):
+        found = judge(work, model, split, precision=precision, keep=keep)
+        if keep and keep.startswith("m"):
+            recovered.append(keep)
+        diverged = split == "search" and precision == "fp32" and recovered[-1:] == recovered[:1] != []
+        return dict.fromkeys(found, math.nan) if diverged else found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Workspace, "scores", scores_of)
+        first = sublm.compress(**chosen, out=tmp_path / "run")
+    assert len(recovered) > 1
+    by_name = {point["name"]: point for point in first["points"]}
+    assert math.isnan(by_name[recovered[0]]["search_score_after"])
+    written = json.loads((tmp_path / "run" / "front.json").read_text())
+    assert first["chosen"] not in (None, recovered[0])
+    again = sublm.compress(**chosen, out=tmp_path / "run")
+    assert again["chosen"] == first["chosen"]
+    assert json.loads((tmp_path / "run" / "front.json").read_text())["points"] == written["points"]
 
 
 def test_other_settings_in_the_same_folder_are_refused(settings, tmp_path):

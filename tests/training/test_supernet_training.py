@@ -48,7 +48,7 @@ def step(supernet, draws, *, distillation=None, teacher=None, kind="classificati
     return loss.item(), gradients(supernet.model)
 
 
-def close(one, other) -> None:
+def assert_close(one, other) -> None:
     assert one.keys() == other.keys()
     for name in one:
         torch.testing.assert_close(one[name], other[name], atol=1e-6, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
@@ -64,7 +64,7 @@ def test_a_sandwich_steps_gradient_is_the_mean_of_its_subnets(supernet) -> None:
     loss, together = step(supernet, draws)
     single = [step(supernet, [draw]) for draw in draws]
     assert loss == pytest.approx(sum(part for part, _ in single) / 4)
-    close(together, {n: sum(g[n] for _, g in single) / 4 for n in together})
+    assert_close(together, {n: sum(g[n] for _, g in single) / 4 for n in together})
 
 
 def test_other_hidden_sizes_in_one_step_average_too(supernet) -> None:
@@ -72,7 +72,7 @@ def test_other_hidden_sizes_in_one_step_average_too(supernet) -> None:
     draws = [Draw(largest), Draw(largest.replace(hidden=8)), Draw(largest.replace(hidden=(0, 3, 5))), Draw(largest)]
     _, together = step(supernet, draws)
     single = [step(supernet, [draw])[1] for draw in draws]
-    close(together, {n: sum(g[n] for g in single) / 4 for n in together})
+    assert_close(together, {n: sum(g[n] for g in single) / 4 for n in together})
 
 
 def test_embeddings_are_computed_once_per_batch_of_a_step(supernet) -> None:
@@ -97,7 +97,7 @@ def test_in_place_students_learn_from_labels_and_the_largests_logits(supernet) -
     loss = loss + 0.25 * cross_entropy(student, batch["labels"]) / 2
     loss = loss + 0.5 * logits_loss("classification", student, teacher, 3.0) / 2
     loss.backward()
-    close(found, gradients(supernet.model))
+    assert_close(found, gradients(supernet.model))
 
 
 def test_in_regression_students_only_follow_the_largest() -> None:
@@ -113,7 +113,7 @@ def test_in_regression_students_only_follow_the_largest() -> None:
     expected = (supernet.model(**inputs).logits - teacher).square().mean()
     expected.backward()
     assert loss == pytest.approx(expected.item())
-    close(found, gradients(supernet.model))
+    assert_close(found, gradients(supernet.model))
 
 
 def test_who_only_teaches_gets_no_gradient_and_no_dropout() -> None:

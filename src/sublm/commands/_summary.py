@@ -12,6 +12,9 @@ from sublm.progress import show_duration
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+MUCH = 1.03
+"""What a model keeps at most of an original that has learnt the task."""
+
 
 class RunSummary(dict[str, Any]):
     """What a run found, still the plain data of its file, shown with the paths that matter.
@@ -24,10 +27,6 @@ class RunSummary(dict[str, Any]):
     def __init__(self, found: Mapping[str, Any], folder: Path):
         super().__init__(found)
         self._folder = folder
-
-
-MUCH = 1.03
-"""What a model keeps at most of an original that has learnt the task."""
 
 
 class FrontSummary(RunSummary):

@@ -45,7 +45,7 @@ def open_workspace(settings: Settings, run: Run, progress: Progress, team: Team 
         for note in (*_columns_read(settings, data), *data.notes):
             progress.message(note)
         tokenizer = load_tokenizer(settings.model)
-        model, _ = build_model(settings.model, data.task, seed=settings.seed)
+        model, trained = build_model(settings.model, data.task, seed=settings.seed)
         find_layout(model)
         check_vocabulary(tokenizer, model)
         max_length = settings.max_length or min(default_length(data.task), longest_text(model))
@@ -69,6 +69,7 @@ def open_workspace(settings: Settings, run: Run, progress: Progress, team: Team 
             tokenizer=tokenizer,
             encoded=encoded,
             model_fingerprint=fingerprint_model(settings.model),
+            trained=trained,
             precision=evaluation_precision(settings.precision),
             team=team or Team(),
             answers=answers,

@@ -23,7 +23,7 @@ from sublm.stages.search import LATENCY_SAMPLES, deployer, latency_options, want
 from sublm.stages.supernet import Prepared, provisional
 from sublm.stages.teacher import advice
 from sublm.stages.workspace import Workspace
-from sublm.tasks import build_model, predict
+from sublm.tasks import predict
 
 BACKWARD = 2.0
 """A backward pass costs about two forward passes."""
@@ -40,7 +40,6 @@ def make_plan(work: Workspace, prepared: Prepared | None = None, *, whole_job: b
         whole_job: Also what writing models and measuring latency take, for which one is written and measured.
     """
     s = work.settings
-    _, trained = build_model(s.model, work.data.task, seed=s.seed)
     prepared = prepared or provisional(work)
     supernet, space = prepared.supernet, prepared.space
     costs = cost_model(supernet)
@@ -70,7 +69,7 @@ def make_plan(work: Workspace, prepared: Prepared | None = None, *, whole_job: b
     if deployed and wants_latency(work) and s.predictor is None:
         what = f"{LATENCY_SAMPLES} sub-networks in {s.runtime} {s.runtime_precision}"
         add("latency", what, deployed.seconds(LATENCY_SAMPLES, rounds=20, budget=90.0, share=mean))
-    fine_tunes = s.teacher is None and not trained
+    fine_tunes = s.teacher is None and not work.trained
     if fine_tunes:
         add("teacher", f"{plural(s.teacher_epochs, 'epoch')} of fine-tuning", s.teacher_epochs * step_rows)
     if s.importance == "movement":

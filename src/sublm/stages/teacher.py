@@ -50,19 +50,20 @@ def check_teacher(work: Workspace) -> None:
     s = work.settings
     if not kind_of(work.data.task.kind).supervised:
         _refuse_labels(work)
-    model, trained = build_model(s.model, work.data.task, seed=s.seed)
-    given = None if s.teacher in (None, "none") else _given_teacher(work, model)
-    if s.no_train and not (_same_shape(given, model) if given is not None else trained):
+    if s.teacher in (None, "none"):
+        fits = work.trained
+    else:
+        given, (model, _) = _given_teacher(work), build_model(s.model, work.data.task, seed=s.seed)
+        fits = _same_shape(given, model)
+        if s.start == "model" and s.hidden and find_layout(given).shape.hidden != find_layout(model).shape.hidden:
+            raise DataError(
+                f"hidden={s.hidden} compares hidden states, and the teacher {s.teacher!r} has others than "
+                f"{s.model!r}: leave it at 0, or start from the teacher."
+            )
+    if s.no_train and not fits:
         raise DataError(
             f"no_train=True makes a fine-tuned model smaller, and {s.model!r} has no head trained for "
             f"{work.data.task.name}: give one that has, as the model or, of the same shape, with --teacher."
-        )
-    if given is None:
-        return
-    if s.start == "model" and s.hidden and find_layout(given).shape.hidden != find_layout(model).shape.hidden:
-        raise DataError(
-            f"hidden={s.hidden} compares hidden states, and the teacher {s.teacher!r} has others than {s.model!r}: "
-            "leave it at 0, or start from the teacher."
         )
 
 
@@ -108,7 +109,7 @@ def make_teacher(work: Workspace) -> TeacherResult:
     model, trained = build_model(s.model, work.data.task, seed=s.seed)
     if s.teacher == "none":
         return TeacherResult(model, False, 0.0)
-    given = _given_teacher(work, model) if s.teacher is not None else None
+    given = _given_teacher(work) if s.teacher is not None else None
     if given is not None and (s.start == "model" or _same_shape(given, model)):
         model, trained, given = given, True, None
     fine_tunes = not trained or given is not None
@@ -154,7 +155,7 @@ def make_teacher(work: Workspace) -> TeacherResult:
     return TeacherResult(load(folder), True, stage.result.get("train_seconds", 0.0))
 
 
-def _given_teacher(work: Workspace, model: Any) -> Any:
+def _given_teacher(work: Workspace) -> Any:
     """Loads `--teacher` and makes sure that it can teach."""
     path = str(work.settings.teacher)
     teacher, trained = build_model(path, work.data.task, seed=work.settings.seed)

@@ -64,6 +64,7 @@ class Workspace:
         tokenizer: The model's tokenizer.
         encoded: Split -> tokenised rows: "train", "search", "validation", "full_train" and the task's extra splits.
         model_fingerprint: Of the model's files.
+        trained: Whether the model comes with a head trained for the task.
         precision: Precision of evaluations during the search ("fp32" or "bf16").
         team: The processes that train together.
         answers: Of texts without labels, what the original says: split -> logits.
@@ -76,6 +77,7 @@ class Workspace:
     tokenizer: Any
     encoded: dict[str, Encoded]
     model_fingerprint: str
+    trained: bool
     precision: str
     team: Team = field(default_factory=Team)
     answers: Mapping[str, np.ndarray] = field(default_factory=dict)

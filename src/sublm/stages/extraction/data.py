@@ -72,7 +72,7 @@ def _text(s: ExtractionSettings) -> Material:
     else:
         tokenizer = load_tokenizer(s.model)
         corpus.check_tokenizer(tokenizer)
-        family = family_of_model(s.model, s.start)  # type: ignore[arg-type]
+        family = family_of_model(s.model, s.start)
     size = int(family.config.vocab_size)
     if corpus.vocabulary.size > size:
         raise DataError(
@@ -121,7 +121,7 @@ def _task(s: ExtractionSettings) -> Material:
     assert s.model is not None
     task_data = load_task(s.task, limit=s.limit, seed=s.seed)
     task, tokenizer = task_data.task, load_tokenizer(s.model)
-    family = family_of_model(s.model, s.start)  # type: ignore[arg-type]
+    family = family_of_model(s.model, s.start)
     train = encode(task_data.train, task, tokenizer, s.length)
     held = encode(task_data.search, task, tokenizer, s.length)
     held = held.select(np.arange(min(s.section, len(held))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -16,9 +16,9 @@ from sublm.files import fingerprint_model
 from sublm.importance import compute_importance
 from sublm.pretraining import Corpus
 from sublm.spaces import Subnet
+from sublm.stages.extraction.settings import Start
 from sublm.supernet import SuperNet
 
-Start = Literal["scratch", "slices"]
 _POSITIONS = 512
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sublm.architectures import Shape
 from sublm.errors import UsageError
 from sublm.files import plain
 from sublm.search.fptas import GRIDS, Grid, Theta, named_shape, thetas
 from sublm.search.fptas.curve import LEAST_POINTS
+
+Start = Literal["scratch", "slices"]
+"""Where a candidate's first weights come from."""
 
 _SIZES = ("layers", "heads", "hidden", "neurons")
 
@@ -23,7 +26,7 @@ class ExtractionSettings:
     corpus: Path | None = None
     task: str | None = None
     model: str | None = None
-    start: str = "scratch"
+    start: Start = "scratch"
     grid: str | None = None
     grid_layers: list[int] | None = None
     grid_heads: list[int] | None = None
