@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sublm.export.card.hub import PIPELINES, RUNTIMES
 from sublm.files import read_json, write_text
 from sublm.report.answers import COMPARISON_FILE, answers_section
 from sublm.report.data import COSTS, FrontFigure, costs_of, front_figure_data, read_front
@@ -29,16 +30,6 @@ from sublm.report.text import (
 )
 from sublm.report.timing import EXPLAIN_FILE, timing_section
 from sublm.search.racing import in_words
-
-AUTO_CLASSES = {
-    "multiple_choice": "AutoModelForMultipleChoice",
-    "span": "AutoModelForQuestionAnswering",
-    "tokens": "AutoModelForTokenClassification",
-}
-"""Kind of task -> transformers class that loads its model; all others are sequence classification."""
-
-RUNTIMES = {"torch": "PyTorch", "onnx": "ONNX Runtime", "openvino": "OpenVINO"}
-"""Runtimes as people write them."""
 
 
 @dataclass(frozen=True)
@@ -355,7 +346,8 @@ def loading_code(front: Mapping[str, Any]) -> list[tuple[str, str]]:
     if point is None or not point.get("folder"):
         return []
     folder = json.dumps(point["folder"], ensure_ascii=False)
-    auto = AUTO_CLASSES.get(front["task"].get("kind", ""), "AutoModelForSequenceClassification")
+    kind = front["task"].get("kind", "classification")
+    auto = PIPELINES[kind][2]
     stock = bool(point.get("stock"))
     trust = "" if stock else ", trust_remote_code=True"
     package = "transformers"
@@ -364,7 +356,7 @@ def loading_code(front: Mapping[str, Any]) -> list[tuple[str, str]]:
         f"tokenizer = AutoTokenizer.from_pretrained({folder}{trust})\n"
         f"model = {auto}.from_pretrained({folder}{trust})"
     )
-    if front["task"].get("kind") == "embedding":
+    if kind == "embedding":
         package = "sentence-transformers"
         text = (
             "from sentence_transformers import SentenceTransformer\n\n"
