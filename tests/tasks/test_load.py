@@ -127,6 +127,15 @@ def test_rows_shared_with_validation_are_said(tmp_path):
     assert data.notes == (f"2 of 10 validation rows of {tmp_path.name} also stand in train.",)
 
 
+def test_texts_that_are_empty_are_told_and_kept(tmp_path):
+    training = rows(100)
+    training[6][0], training[8][0] = "", "  "
+    data = load_task(folder_of(tmp_path, training, rows(20, start=100)))
+    assert len(data.train) + len(data.search) == 100
+    (note,) = data.notes
+    assert "2 rows with an empty 'text', the first row 7" in note
+
+
 def test_limit_draws_from_train_only(own):
     data = load_task(own, limit=40)
     assert len(data.train) + len(data.search) == 40

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sublm.errors import DataError
+from sublm.progress import plural
 from sublm.tasks.kinds import kind_of
 from sublm.tasks.kinds.kind import LabelPerRow, is_missing
 from sublm.tasks.task import Examples, Task
@@ -84,7 +85,20 @@ def read_examples(
     if not kind_of(task.kind).worded:
         table.check_texts(*task.texts)
     said = notes if notes is not None else []
+    if own:
+        said.extend(_blank_texts(table, task.texts))
     return kind_of(task.kind).read(table.columns, task, table.source, said, training=training)
+
+
+def _blank_texts(table: Table, names: Sequence[str]) -> Iterator[str]:
+    """What to say of texts that are nothing but spaces: they are kept, but are likelier a mistake of the export."""
+    for name in names:
+        blank = [
+            row + 1 for row, value in enumerate(table.columns[name]) if isinstance(value, str) and not value.strip()
+        ]
+        if blank:
+            what = f"{plural(len(blank), 'row')} with an empty {name!r}"
+            yield f"{table.source} has {what}, the first row {blank[0]}; kept as they are."
 
 
 def is_labelled(table: Table, task: Task) -> bool:
