@@ -121,7 +121,7 @@ def space(
         space: Of a run: nested, importance, small, medium, layer, large, uniform, homogeneous,
             homogeneous-kd, or a space.json.
         step: Of a run: neurons are kept in multiples of this.
-        min_layers: Of a run: fewest layers of a sub-network in the space small.
+        min_layers: Of a run: fewest layers of a sub-network in the spaces small and uniform.
         space_min: Of a run: multiply-accumulates of the smallest sub-network that the space importance is made from.
         space_max: Of a run: of the largest.
         space_steps: Of a run: sub-networks it is made from, both ends included.

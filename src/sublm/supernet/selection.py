@@ -55,7 +55,7 @@ def select(kept: int | tuple[int, ...], total: int) -> Selection:
 
 
 def _array(kept: int | tuple[int, ...]) -> NDArray[np.int64]:
-    """Indices as an array: made five times faster than `torch.tensor` makes a tensor; activation waits for this."""
+    """Indices as an array: made faster than `torch.tensor` makes a tensor; activation waits for this."""
     return np.arange(kept) if isinstance(kept, int) else np.fromiter(kept, np.int64, len(kept))
 
 

@@ -64,7 +64,7 @@ def read_stdlib_docs(seed: int = 0, root: Path | None = None) -> tuple[Task, Exa
     Done to a text: example sessions (``>>>`` and what follows up to an empty line) are cut, runs of spaces become
     one, and 60 words are kept. Texts under six words are dropped, and so are near-duplicates (see ``duplicates``)
     over the whole corpus, so that none stands in two splits; then every area is cut, by a seeded draw, to 600 texts.
-    Nothing is masked: about 3 % of the texts mention a module of their area with a dot, as documentation does. Train
+    Nothing is masked: a few of the texts mention a module of their area with a dot, as documentation does. Train
     and validation share modules, not texts.
 
     Args:

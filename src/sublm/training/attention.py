@@ -14,8 +14,8 @@ from torch import nn
 def fastest_attention(model: nn.Module, device: torch.device, precision: str) -> Iterator[None]:
     """Inside, a model trains with the attention that is fastest on the device; the function is the same.
 
-    On processors the backward of torch's fused attention in bf16 takes about eight times as long as that of plain
-    matrix products (`benchmarks/attention_speed.py`), a quarter of a training step. Everywhere else, and for models
+    On processors the backward of torch's fused attention in bf16 takes four to nine times as long as that of plain
+    matrix products (`benchmarks/attention_speed.py`). Everywhere else, and for models
     whose user chose an attention, nothing changes.
 
     Args:
