@@ -29,6 +29,7 @@ NOT_DECIDING = (
     "racing_level",
     "racing_margin",
     "ray",
+    "rearrange",
     "reconstruct",
     "recover_epochs",
     "refit",
@@ -124,6 +125,7 @@ class Settings:
         evaluations: Sub-networks to evaluate.
         no_train: Train nothing: choose units of the fine-tuned model by a few hundred texts, and solve what is left by
             least squares.
+        rearrange: With `no_train`, exchange units within layers first, as Kwon et al. do.
         standalone: Train every sub-network of the search alone, for `epochs`, instead of a super-network.
         hours: Wall-clock time of a standalone search; it ends with this or `evaluations`, whichever comes first.
         objectives: "score" and names of costs.
@@ -207,6 +209,7 @@ class Settings:
     population: int | None = None
     evaluations: int = 40
     no_train: bool = False
+    rearrange: bool = False
     standalone: bool = False
     hours: float | None = None
     objectives: tuple[str, ...] = ("score", "macs")
@@ -316,6 +319,8 @@ class Settings:
             raise RunError(f"hours must be above 0; got {self.hours}.")
         if self.hours is not None and not self.standalone:
             raise RunError("hours limits a standalone search: add standalone, or limit the search with evaluations.")
+        if self.rearrange and not self.no_train:
+            raise RunError("rearrange is a step of no_train: add that, or leave it out.")
         if self.standalone and self.reconstruct:
             raise RunError("reconstruct follows the super-network, and a standalone search trains none: leave it out.")
         if self.standalone and self.storage is not None:

@@ -41,6 +41,16 @@ def test_a_front_of_ordinary_models_without_a_step_of_training(chosen, tmp_path,
     assert sublm.compress(**chosen, out=tmp_path / "run", sizes=[0.8, 0.6]) == json.loads(before)
 
 
+def test_units_are_exchanged_where_that_is_asked_for_and_cost_the_same(chosen, tmp_path):
+    plain, exchanged = (
+        sublm.compress(**chosen, out=tmp_path / "run", sizes=[0.8, 0.5], rearrange=wanted) for wanted in (False, True)
+    )
+    assert [p["macs"] for p in plain["points"]] == [p["macs"] for p in exchanged["points"]]
+    assert [p["subnet"] for p in plain["points"]] != [p["subnet"] for p in exchanged["points"]]
+    with pytest.raises(RunError, match="rearrange is a step of no_train"):
+        sublm.compress(**chosen | {"no_train": False}, rearrange=True, out=tmp_path / "other")
+
+
 def test_a_target_is_met_and_some_models_lie_below_it(chosen, tmp_path):
     front = sublm.compress(**chosen, out=tmp_path / "run", target=["parameters<=90%"])
     limit = 0.9 * front["teacher"]["parameters"]

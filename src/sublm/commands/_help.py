@@ -102,6 +102,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "evaluations",
         "objectives",
         "no_train",
+        "rearrange",
         "standalone",
         "hours",
         "racing",

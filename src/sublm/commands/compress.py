@@ -65,6 +65,7 @@ def compress(
     population: int | None = None,
     evaluations: int = Settings.evaluations,
     no_train: bool = False,
+    rearrange: bool = False,
     standalone: bool = False,
     hours: float | None = None,
     objectives: list[str] | None = None,
@@ -181,6 +182,8 @@ def compress(
         evaluations: Sub-networks to evaluate.
         no_train: Train nothing: choose heads and neurons of a fine-tuned MODEL by a few hundred texts, and solve what
             is left by least squares. Takes minutes.
+        rearrange: With --no-train, exchange units within layers before that by the block of the Fisher information, as
+            published; where layers are solved afterwards, it gains nothing on average and loses at small sizes.
         standalone: Train every sub-network of the search alone, for EPOCHS, instead of a super-network. Takes far
             longer; moasha stops the poor ones early.
         hours: Wall-clock time of a standalone search; it ends with this or EVALUATIONS, whichever comes first.

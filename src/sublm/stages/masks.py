@@ -58,6 +58,7 @@ def search_masks(
         "step": s.step,
         "precision": work.precision,
         "tokens": TOKENS,
+        "rearrange": s.rearrange,
         "reconstruction": reconstruction_inputs(work),
         "predictor": fingerprint(predictor.to_dict()) if predictor else None,
     }
@@ -120,7 +121,8 @@ def choose_subnets(
         # Below a target there may be nothing; the target itself and sizes that were asked for must be met.
         with suppress(TargetError) if number and not work.settings.sizes else nullcontext():
             widths = choose_widths(removals, fits)
-            found[rearrange_units(choose_units(widths, *scores), fisher)] = None
+            chosen = choose_units(widths, *scores)
+            found[rearrange_units(chosen, fisher) if work.settings.rearrange else chosen] = None
     return list(found)
 
 
