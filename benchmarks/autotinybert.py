@@ -4,8 +4,9 @@
 2. Fidelity: architectures of one band of MACs, each trained alone for as many steps; share of the pairs ordered alike.
 3. For every target, the best sub-network of the search, trained further, against the conventional shape (attention as
    wide as the hidden size, four times as many neurons) that costs the same: for every depth the widest that keeps the
-   target, and of these the one with the least one-shot loss, trained alone for as many steps as super-network and
-   further training together. Both are fine-tuned on the tasks with the same settings.
+   target, and of these the one with the least one-shot loss. It is trained twice: alone, for as many steps as
+   super-network and further training together (`conventional`), and further from the weights that it has in the
+   super-network, as the search's (`shared`). All are fine-tuned on the tasks with the same settings.
 
     python benchmarks/autotinybert.py --data DATA --model MODEL --steps 2000 --write [--parts supernet fidelity targets]
 
@@ -39,6 +40,9 @@ from sublm.stages.pretrain import Trained, execute, measure_fidelity, pretrain_s
 from sublm.stages.pretrain.costs import Deployed, costs_of, encoder_of
 
 RESULTS = Path(__file__).parent / "results" / "autotinybert"
+CONVENTIONAL = {"conventional": False, "shared": True}
+"""Arms of the conventional shape: whether it begins with the super-network's weights, as the searched one does, or is
+trained alone for all of the steps."""
 
 
 def supernet(a: argparse.Namespace, work: Path) -> Path:
@@ -109,39 +113,40 @@ def against_convention(a: argparse.Namespace, run: Path, work: Path, target: str
     costs = costs_of(encoder, Deployed(length=a.length), predictor)
     name, limit = searched["constraints"][0].split("<=")
     rival, loss = conventional(trained, costs[name], float(limit))
-    start = folder / "conventional" / "start"
-    if not start.is_dir():
-        trained.cut(rival, start, untrained=True)
-    asked = trained.alone(start, steps=a.steps + a.further_steps)
-    alone = execute(asked, folder / "conventional" / "run", Progress())
-    further = best["further"]["path"] if a.further_steps else best["path"]
-    folders = {"searched": folder / further, "conventional": folder / "conventional" / "run" / "model"}
-    described = {
+    found = {
         "searched": {"shape": best["shape"], "one_shot_loss": best["loss"], "costs": best["costs"]},
-        "conventional": {
-            "shape": shape_name(rival),
-            "one_shot_loss": loss,
-            "costs": {key: float(of(rival)) for key, of in costs.items()},
+        **{
+            arm: {
+                "shape": shape_name(rival),
+                "one_shot_loss": loss,
+                "costs": {key: float(of(rival)) for key, of in costs.items()},
+            }
+            for arm in CONVENTIONAL
         },
     }
-    described["searched"]["loss"] = best["further"]["loss"] if a.further_steps else best["loss"]
-    described["conventional"]["loss"] = alone["losses"]["model"]
-    encoders = {key: sublm.load(place).base_model for key, place in folders.items()}
+    further = best["further"] if a.further_steps else best
+    found["searched"]["loss"], folders = further["loss"], {"searched": folder / further["path"]}
+    for arm, shares in CONVENTIONAL.items():
+        start = folder / arm / "start"
+        if not start.is_dir():
+            trained.cut(rival, start, untrained=not shares)
+        # What goes on from shared weights has no warm-up, as after a search.
+        steps, changes = (a.further_steps, {"warmup": 0.0}) if shares else (a.steps + a.further_steps, {})
+        found[arm]["loss"], folders[arm] = loss, start
+        if steps:
+            own = execute(trained.alone(start, steps=steps, **changes), folder / arm / "run", Progress())
+            found[arm]["loss"], folders[arm] = own["losses"]["model"], folder / arm / "run" / "model"
+    encoders = {arm: sublm.load(place).base_model for arm, place in folders.items()}
     times = measure_latency(encoders | {"whole": trained.supernet.model.base_model}, length=a.length, rounds=30)
-    for key, entry in described.items():
-        entry["latency_ms"] = times[key].minimum
-        entry["speedup"] = times["whole"].minimum / times[key].minimum
-        entry["tasks"] = {task: tune(a, folders[key], task, folder / "tasks" / key / task) for task in a.tasks}
-    gains = {
-        task: 100 * (described["searched"]["tasks"][task]["mean"] - described["conventional"]["tasks"][task]["mean"])
-        for task in a.tasks
-    }
-    return {
-        **described,
-        "gain_points": gains,
-        "mean_gain_points": statistics.fmean(gains.values()) if gains else None,
-        "looked_at": len(searched["evaluations"]),
-    }
+    for arm, entry in found.items():
+        entry["latency_ms"] = times[arm].minimum
+        entry["speedup"] = times["whole"].minimum / times[arm].minimum
+        entry["tasks"] = {task: tune(a, folders[arm], task, folder / "tasks" / arm / task) for task in a.tasks}
+    means = {arm: {task: entry["tasks"][task]["mean"] for task in a.tasks} for arm, entry in found.items()}
+    for arm in CONVENTIONAL:
+        gains = {task: 100 * (means["searched"][task] - means[arm][task]) for task in a.tasks}
+        found[arm]["points_behind_searched"] = gains | {"mean": statistics.fmean(gains.values())} if gains else {}
+    return found | {"looked_at": len(searched["evaluations"])}
 
 
 def tune(a: argparse.Namespace, model: Path, task: str, out: Path) -> dict[str, Any]:
