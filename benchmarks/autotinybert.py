@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pretraining import pack, processor_minutes
+from packed_text import pack, processor_minutes
 
 import sublm
 from sublm.costs import LatencyPredictor, measure_latency

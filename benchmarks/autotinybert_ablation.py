@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pretraining import pack, processor_minutes
+from packed_text import pack, processor_minutes
 from torch import nn
 
 from sublm.costs import cost_model
