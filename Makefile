@@ -55,7 +55,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PIP) install $(TORCH)
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; \
 	 then $(PIP) install -r requirements.lock && $(PIP) install --no-deps -e .; \
-	 else $(PIP) install -e '.[onnx,quickstart,dev,docs]'; fi
+	 else $(PIP) install -e '.[onnx,openvino,quickstart,dev,docs]'; fi
 	@touch $@
 
 lock: ## Make requirements.lock anew from the newest versions

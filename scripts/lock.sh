@@ -8,9 +8,9 @@ trap 'rm -rf "$fresh"' EXIT
 pip() { "$fresh/venv/bin/python" -m pip --disable-pip-version-check -qq "$@"; }
 torch="${TORCH:-torch==2.13.0}"
 pip install "$torch"
-pip install -e '.[onnx,quickstart,dev,docs]'
+pip install -e '.[onnx,openvino,quickstart,dev,docs]'
 {
-  echo "# What CI installs. Made by \`make lock\`: pip freeze of a fresh install of .[onnx,quickstart,dev,docs] on CPython 3.11,"
+  echo "# What CI installs. Made by \`make lock\`: pip freeze of a fresh install of .[onnx,openvino,quickstart,dev,docs] on CPython 3.11,"
   echo "# Linux. torch goes first and by its plain version: any build of it will do, with CUDA or without."
   echo "$torch"
   # The build's local label (+cpu) and what belongs to a CUDA build are left to the machine.
