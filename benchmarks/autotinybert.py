@@ -41,8 +41,8 @@ from sublm.stages.pretrain.costs import Deployed, costs_of, encoder_of
 
 RESULTS = Path(__file__).parent / "results" / "autotinybert"
 CONVENTIONAL = {"conventional": False, "shared": True}
-"""Arms of the conventional shape: whether it begins with the super-network's weights, as the searched one does, or is
-trained alone for all of the steps."""
+"""Arms of the conventional shape -> whether it begins with the super-network's weights, as the searched one does; if
+not, it is trained alone for all of the steps."""
 
 
 def supernet(a: argparse.Namespace, work: Path) -> Path:

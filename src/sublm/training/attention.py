@@ -14,9 +14,9 @@ from torch import nn
 def fastest_attention(model: nn.Module, device: torch.device, precision: str) -> Iterator[None]:
     """Inside, a model trains with the attention that is fastest on the device; the function is the same.
 
-    On processors the backward of torch's fused attention in bf16 takes four to nine times as long as that of plain
-    matrix products (`benchmarks/attention_speed.py`). Everywhere else, and for models
-    whose user chose an attention, nothing changes.
+    On processors the backward of torch's fused attention in bf16 takes three and a half to nine times as long as that
+    of plain matrix products (`benchmarks/attention_speed.py`). Everywhere else, and for models whose user chose an
+    attention, nothing changes.
 
     Args:
         model: The model trained.
