@@ -1,7 +1,7 @@
 """Training super-networks and ordinary models: the loop, strategies, distillation, checkpoints."""
 
 from sublm.training.distillation import Distillation
-from sublm.training.loop import Batches, train
+from sublm.training.loop import train
 from sublm.training.objectives import Answer, EmbeddingObjective, Objective, TaskObjective, objective_of
 from sublm.training.options import Hooks, Progress, Record, TrainOptions, TrainResult
 from sublm.training.stages import TrainStage, held, read_stages, restrict
@@ -21,6 +21,7 @@ from sublm.training.strategies import (
     standard,
 )
 from sublm.training.team import Team, open_team
+from sublm.training.windows import Batches
 
 __all__ = [
     "STRATEGIES",

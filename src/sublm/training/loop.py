@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,11 +28,8 @@ from sublm.training.step import Elastic, Stepper
 from sublm.training.stopping import stalls
 from sublm.training.strategies import Draw, Strategy
 from sublm.training.teacher import Teacher
-
-Batches = Callable[[int], Iterable[dict[str, Tensor]]]
-"""Gives the batches of an epoch (from 0): always the same for the same epoch. Each has the model's inputs,
-"labels", and "index", the row numbers, [rows]. If it has a method `starting_at(epoch, batch)`, which gives those from
-one on, a training that is gone on with does not make the earlier ones again."""
+from sublm.training.trial import trial
+from sublm.training.windows import Batches, Windows
 
 
 def train(
@@ -83,16 +79,16 @@ def train(
         RunError: If the folder holds a checkpoint of another training.
     """
     options = options or TrainOptions()
+    windows = Windows(batches, steps_per_epoch, options.accumulation)
     before = checkpoints.random_state()
     with open_accelerator(options) as (accelerator, precision):
         training = _Training(
             network=network,
-            batches=batches,
+            windows=windows,
             strategy=strategy,
             options=options,
             accelerator=accelerator,
             precision=precision,
-            batches_per_epoch=steps_per_epoch,
             objective=objective or TaskObjective(),
             teacher=teacher,
             probe=probe,
@@ -117,12 +113,11 @@ class _Training:
         self,
         *,
         network: Elastic | nn.Module,
-        batches: Batches,
+        windows: Windows,
         strategy: Strategy,
         options: TrainOptions,
         accelerator: Accelerator,
         precision: Precision,
-        batches_per_epoch: int,
         objective: Objective,
         teacher: nn.Module | None,
         probe: Callable[[], float] | None,
@@ -132,16 +127,12 @@ class _Training:
         hooks: Hooks | None,
         pause: Callable[[int], bool] | None,
     ) -> None:
-        if batches_per_epoch < 1:
-            raise TrainingError(
-                f"steps_per_epoch must be at least 1, got {batches_per_epoch}: is the training data empty?"
-            )
+        self.windows = windows
         self.elastic: Elastic | None = None if isinstance(network, nn.Module) else network
         self.model: nn.Module = network if isinstance(network, nn.Module) else network.model
         if teacher is self.model:
             raise TrainingError("The teacher is the model that is trained; pass a copy of it as teacher=.")
         self.active = self.elastic.active if self.elastic is not None else None
-        self.batches, self.batches_per_epoch = batches, batches_per_epoch
         self.strategy, self.options, self.probe = strategy, options, probe
         self.folder, self.progress, self.hooks = folder, progress, hooks
         self.pause = pause
@@ -163,13 +154,12 @@ class _Training:
                 f"parts={self.parts} cannot be shared by {self.accelerator.num_processes} processes; give a multiple "
                 "or a divisor of their number, or 0 for one each."
             )
-        self.steps_in_epoch = math.ceil(batches_per_epoch / options.accumulation)
-        self.steps = options.epochs * self.steps_in_epoch
+        self.steps = options.epochs * len(windows)
         self.identity = {
             "options": options.deciding(),
             "strategy": _describe(strategy),
             "objective": objective.to_dict(),
-            "steps_per_epoch": batches_per_epoch,
+            "steps_per_epoch": windows.batches_per_epoch,
             "teacher": teacher is not None,
             "probe": probe is not None,
             "parts": self.parts,
@@ -221,9 +211,9 @@ class _Training:
         first, since = self.step, time.perf_counter()
         saved = self.step  # what lies in the folder already
         while self.step < self.steps:
-            epoch, within = divmod(self.step, self.steps_in_epoch)
-            windows = self._windows(epoch, skip=within)
-            for _ in range(within, self.steps_in_epoch):
+            epoch, within = divmod(self.step, len(self.windows))
+            windows = self.windows.of_epoch(epoch, skip=within)
+            for _ in range(within, len(self.windows)):
                 if self._pauses():
                     if self.step > saved:
                         self._fetch_losses()
@@ -231,7 +221,7 @@ class _Training:
                     return False
                 self._one_step(next(windows), self.step)
                 self.step += 1
-                ends_epoch = self.step % self.steps_in_epoch == 0
+                ends_epoch = self.step % len(self.windows) == 0
                 probes = self.probe is not None and (
                     self.step == self.steps
                     or (self.step % options.probe_every == 0 if options.probe_every else ends_epoch)
@@ -280,30 +270,14 @@ class _Training:
 
     def _try_one_step(self) -> None:
         """One step of the beginning's and of the end's draws, undone: what cannot work fails now."""
-        weights = {name: values.clone() for name, values in checkpoints.model_tensors(self.model).items()}
-        state = checkpoints.random_state()
-        scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None
-        window = next(self._windows(0, skip=0))
         self.model.train()
         try:
-            for step in sorted({0, self.steps - 1}):
-                self._one_step(window, step)
-            losses = torch.stack(self.losses).tolist()
-        except (RuntimeError, ValueError, KeyError, IndexError, TypeError) as error:
-            shapes = ", ".join(f"{name} {list(values.shape)}" for name, values in window[0].items())
-            raise TrainingError(
-                f"The trial step before the training failed ({type(error).__name__}: {error}) on a batch of {shapes}. "
-                "Check that the labels fit the model's head and the inputs its vocabulary and longest text; "
-                "if memory ran out, lower batch_size and raise accumulation."
-            ) from error
+            with trial(self.model, self.optimizer, self.accelerator, self.windows) as window:
+                for step in sorted({0, self.steps - 1}):
+                    self._one_step(window, step)
+                losses = torch.stack(self.losses).tolist()
         finally:
-            checkpoints.restore_model(self.model, weights)
-            checkpoints.restore_random_state(state)
-            self.optimizer.zero_grad(set_to_none=True)
-            self.optimizer.optimizer.state.clear()
             self.losses.clear()
-        if scaler is not None:
-            self.accelerator.scaler.load_state_dict(scaler)
         if not all(math.isfinite(loss) for loss in losses):
             raise self._not_finite(1, next(loss for loss in losses if not math.isfinite(loss)))
 
@@ -318,24 +292,6 @@ class _Training:
         options = self.options
         steps = round(self.steps * options.horizon / options.epochs) if options.horizon else self.steps
         return options.learning_rate * schedule_factor(step, steps, options.warmup, options.schedule)
-
-    def _windows(self, epoch: int, *, skip: int) -> Iterator[list[dict[str, Tensor]]]:
-        """The batches of every step of an epoch from step `skip` on."""
-        accumulation = self.options.accumulation
-        first = skip * accumulation
-        starting_at = getattr(self.batches, "starting_at", None)  # batches that can begin anywhere need no replay
-        rest = starting_at(epoch, first) if starting_at else islice(iter(self.batches(epoch)), first, None)
-        iterator = islice(rest, self.batches_per_epoch - first)
-        for step in range(skip, self.steps_in_epoch):
-            expected = min(accumulation, self.batches_per_epoch - step * accumulation)
-            window = list(islice(iterator, expected))
-            if len(window) < expected:
-                given = step * accumulation + len(window)
-                raise TrainingError(
-                    f"batches({epoch}) gave {given} batches, but steps_per_epoch says {self.batches_per_epoch}; "
-                    "give the number of batches in an epoch."
-                )
-            yield window
 
     def _probe(self) -> float:
         """Scores the network and keeps its weights if they are the best; trains on as if nothing had been."""
@@ -368,7 +324,7 @@ class _Training:
         loss = sum(self.unrecorded) / len(self.unrecorded)
         self.unrecorded.clear()
         score = self._probe() if probes else None
-        epoch = self.step / self.steps_in_epoch
+        epoch = self.step / len(self.windows)
         self.history.append(Record(self.step, epoch, loss, self._learning_rate(self.step - 1), score))
         if self.progress is not None and self.accelerator.is_main_process:
             self.progress(self.step, self.steps, loss, rate)
