@@ -30,8 +30,8 @@ types: setup
 	@echo "mypy"
 	@$(BIN)/mypy
 
-tests: setup
-	@$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+tests: setup ## Run the tests (neighbours share fixtures, so they stay in one process)
+	@$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 readme: setup
 	@$(OFFLINE) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/run_readme.py README.md
