@@ -112,12 +112,12 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
-    """The run that trains the super-network."""
+    """The run that trains the super-network: on `nested` if that is searched, else on `medium`, which holds `small`."""
     return Settings(
         model=arguments.model,
         task=arguments.task,
         data=f"{arguments.data}/{arguments.task}",
-        space="medium",
+        space="nested" if arguments.space == ["nested"] else "medium",
         step=arguments.step,
         limit=arguments.limit,
         epochs=arguments.epochs,
@@ -144,7 +144,7 @@ def open_bench(arguments: argparse.Namespace) -> Bench:
     small = {"step": arguments.step, "min_layers": arguments.min_layers or supernet.shape.layers}
     if prepared.importance is not None:
         small["layer_order"] = prepared.importance.layer_order()
-    spaces = {"small": SPACES["small"](supernet, **small), "medium": prepared.space}
+    spaces = {"small": SPACES["small"](supernet, **small), settings.space: prepared.space}
     weights = file_fingerprint(folder / "supernet") + file_fingerprint(folder / "teacher")
     identity = fingerprint([weights, encoded.lengths.tolist(), encoded.labels.tolist(), work.precision])[:12]
     traces = folder / f"traces-{identity}"

@@ -5,7 +5,8 @@
     python benchmarks/search_methods.py --data DATA --model MODEL --work WORK --task stsb --summary   # table and plot
 
 DATA holds one folder per task (`stsb/train.parquet`, ...), MODEL is a BERT-type model of 6 layers, 384 wide. One
-super-network, trained on the space `medium`, serves both spaces.
+super-network, trained on the space `medium`, serves both spaces. `--space nested` alone is another one, in a WORK of
+its own.
 
 What a sub-network says on a part of the search rows is computed once and kept in WORK for all methods, seeds and
 modes. Each method is charged as if it ran alone: multiply-accumulates of the rows it asked for at their own lengths,
@@ -156,7 +157,7 @@ def main() -> None:
     parser.add_argument("--task", default="stsb")
     parser.add_argument("--prepare", action="store_true", help="train the super-network and stop")
     parser.add_argument("--summary", action="store_true", help="only the table, the JSON and the plot")
-    parser.add_argument("--space", nargs="+", default=["small", "medium"], choices=["small", "medium"])
+    parser.add_argument("--space", nargs="+", default=["small", "medium"], choices=["small", "medium", "nested"])
     parser.add_argument("--methods", nargs="+", default=sorted(SAMPLERS), choices=sorted(SAMPLERS))
     parser.add_argument("--modes", nargs="+", default=list(MODES), choices=MODES)
     parser.add_argument("--seeds", type=int, default=5)
@@ -172,6 +173,8 @@ def main() -> None:
     parser.add_argument("--min-layers", type=int, help="fewest layers in the space small; all if not given")
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
+    if "nested" in arguments.space and len(arguments.space) > 1:
+        parser.error("nested has a super-network of its own; search it alone.")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     import torch
 
@@ -184,9 +187,10 @@ def main() -> None:
         run_all(bench, arguments)
     found = summarise(bench, arguments)
     arguments.results.mkdir(parents=True, exist_ok=True)
-    write_json(arguments.results / f"{arguments.task}.json", found)
+    name = arguments.task + ("-nested" if arguments.space == ["nested"] else "")
+    write_json(arguments.results / f"{name}.json", found)
     show(found, arguments.evaluations)
-    plot(found, arguments.results / f"{arguments.task}.png")
+    plot(found, arguments.results / f"{name}.png")
 
 
 if __name__ == "__main__":

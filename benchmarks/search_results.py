@@ -106,7 +106,7 @@ def _method(
             names = ("hypervolume", "macs", "seconds", "own_seconds")
             found["at"][str(count)] = {
                 name: _spread(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)
-            }
+            } | {"seeds": len(rows)}
     by_macs = [(curve, [row[4] / macs for row in t["trace"]]) for t, curve in curves]
     by_time = [(curve, [(row[5] + row[6]) / seconds for row in t["trace"]]) for t, curve in curves]
     found["at_a_tenth_of_the_macs"] = _spread([_at(curve, cost, BUDGET) for curve, cost in by_macs])
