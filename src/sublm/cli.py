@@ -85,6 +85,7 @@ def _run(name: str, arguments: list[str]) -> int:
     if values.pop("print_config", False):
         _print_config(values)
         return 0
+    _check_paths(values)
     as_json, quiet = values.get("json", False), values.get("quiet", False)
     _hush_libraries()
     # Whatever a library prints while the work runs must not mix with the result.
@@ -92,6 +93,16 @@ def _run(name: str, arguments: list[str]) -> int:
         result = command.function(**values)
     _show(result, as_json=as_json, quiet=quiet)
     return 0
+
+
+def _check_paths(values: dict[str, Any]) -> None:
+    """A mistyped path is told at once: the libraries that the work needs take seconds to load."""
+    from sublm.paths import check_data, check_folder
+
+    for name in ("model", "teacher", "base"):
+        check_folder(name, values.get(name))
+    for name in ("task", "data"):
+        check_data(values.get(name))
 
 
 def _show(result: Any, *, as_json: bool, quiet: bool) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from sublm.errors import DataError
 from sublm.export import load, longest_text
+from sublm.paths import check_folder
 from sublm.progress import Progress
-from sublm.stages.checks import check_folder
 from sublm.tasks import build_model, decode, encode, load_tokenizer, predict, score_answers, write_predictions
 from sublm.tasks.encoding import Encoded, default_length
 from sublm.tasks.load_split import Split, load_splits

@@ -14,7 +14,8 @@ from sublm.errors import DataError
 from sublm.export import longest_text
 from sublm.files import fingerprint_model
 from sublm.finetuning import start_model
-from sublm.stages.checks import check_folder, check_vocabulary
+from sublm.paths import check_folder
+from sublm.stages.checks import check_vocabulary
 from sublm.tasks import Examples, Task, encode, load_tokenizer, predict
 from sublm.tasks.encoding import default_length
 

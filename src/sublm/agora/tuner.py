@@ -16,7 +16,8 @@ from sublm.export import load, longest_text, save
 from sublm.files import fingerprint, fingerprint_model
 from sublm.finetuning import Hyperparameters, fit, start_model
 from sublm.finetuning.estimate import time_row
-from sublm.stages.checks import check_folder, check_vocabulary
+from sublm.paths import check_folder
+from sublm.stages.checks import check_vocabulary
 from sublm.tasks import Examples, TaskData, encode, encode_task, load_tokenizer, predict
 from sublm.tasks.encoding import default_length
 

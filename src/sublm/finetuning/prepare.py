@@ -10,9 +10,10 @@ from sublm.export import longest_text
 from sublm.finetuning.grid import Grid
 from sublm.finetuning.settings import FinetuneSettings
 from sublm.finetuning.start import start_model
+from sublm.paths import check_folder
 from sublm.progress import Progress
 from sublm.search.executors import check_cluster
-from sublm.stages.checks import check_folder, check_lengths, check_vocabulary
+from sublm.stages.checks import check_lengths, check_vocabulary
 from sublm.tasks import EncodedTask, TaskData, encode_task, evaluate, load_task, load_tokenizer
 from sublm.tasks.encoding import default_length
 from sublm.training import TaskObjective

@@ -49,18 +49,6 @@ def check_choices(settings: Settings) -> None:
         check_storage(settings.storage)
 
 
-def check_folder(name: str, path: str | None) -> None:
-    """Refuses a path that does not exist, before it is taken for a name on the hub.
-
-    Raises:
-        DataError: If it looks like a path and nothing is there.
-    """
-    if path in (None, "none") or Path(str(path)).exists():
-        return
-    if str(path).startswith((".", "~", "/")) or str(path).count("/") > 1:
-        raise DataError(f"{name}: there is no folder {path!r}. Give a transformers folder, or a name on the hub.")
-
-
 def check_vocabulary(tokenizer: Any, model: Any) -> None:
     """Refuses a tokenizer that gives tokens the model has no embedding for.
 

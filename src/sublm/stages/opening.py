@@ -9,10 +9,11 @@ import numpy as np
 
 from sublm.export import longest_text
 from sublm.files import fingerprint_model
+from sublm.paths import check_folder
 from sublm.progress import Progress
 from sublm.run import Run
 from sublm.settings import Settings
-from sublm.stages.checks import check_choices, check_folder, check_lengths, check_vocabulary
+from sublm.stages.checks import check_choices, check_lengths, check_vocabulary
 from sublm.stages.workspace import Workspace
 from sublm.tasks import TASKS, Encoded, TaskData, build_model, encode_task, evaluate, load_task, load_tokenizer, predict
 from sublm.tasks.encoding import default_length

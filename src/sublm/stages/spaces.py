@@ -157,7 +157,7 @@ def _costs_of(model: str) -> CostModel:
     import transformers
 
     from sublm.errors import UnsupportedModelError
-    from sublm.stages.checks import check_folder
+    from sublm.paths import check_folder
     from sublm.supernet.layout import find_layout
 
     check_folder("model", model)

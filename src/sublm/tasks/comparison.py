@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from sublm.tasks.encoding import Encoded
 from sublm.tasks.groups import CANDIDATE, chosen_rows
@@ -140,6 +139,8 @@ def compare_numbers(rows: Rows, limit: int) -> dict[str, Any]:
 
 def compare_similarities(rows: Rows, limit: int) -> dict[str, Any]:
     """Embeddings: by how many places pairs move when all are ranked, the most similar first; shown are the farthest."""
+    from scipy.stats import rankdata
+
     numbers = (rows.examples.labels, *_numbers_of(rows))
     expected, before, after = (rankdata(-np.asarray(values), method="average") for values in numbers)
     shown = _farthest(before, after)[:limit]

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sublm.errors import DataError
+from sublm.paths import no_such_path
 from sublm.tasks.duplicates import row_keys
 from sublm.tasks.embedding_data import NAME as EMBEDDING
 from sublm.tasks.embedding_data import assemble, describe_pairs, read_texts
@@ -224,10 +225,7 @@ def _read_tables(name: str, data: Path | None, published: Published | None, note
             f"there is no task, file or folder {name!r}. Known tasks: {', '.join(TASKS)}.{hint} "
             "A data set on the hub is named owner/name."
         )
-    around = sorted(other.name for other in path.parent.iterdir())[:20] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, around, 1)
-    hint = f" Did you mean {near[0]!r} beside it?" if near else ""
-    raise DataError(f"there is no file or folder {str(path)!r}.{hint} Check the path.")
+    raise no_such_path(path)
 
 
 def _is_hub_name(name: str) -> bool:

@@ -17,8 +17,8 @@ from sublm.costs import LatencyPredictor, cost_model, fit_latency, memory
 from sublm.costs.measured import measure_subnets
 from sublm.errors import RunError, UnsupportedModelError
 from sublm.export import Deployment, longest_text
+from sublm.paths import check_folder
 from sublm.spaces import SearchSpace, StratifiedSampler, Subnet
-from sublm.stages.checks import check_folder
 from sublm.stages.pretrain.models import is_subnetwork
 from sublm.stages.pretrain.reopen import Trained
 from sublm.supernet import SuperNet

@@ -16,13 +16,13 @@ from sublm.errors import RunError, SubLMError
 from sublm.export import longest_text
 from sublm.files import fingerprint_model
 from sublm.machine import describe_machine
+from sublm.paths import check_folder
 from sublm.pretraining import CorpusSteps
 from sublm.progress import Progress, make_progress
 from sublm.run import Run, read_json
 from sublm.settings import check_settings
 from sublm.spaces.homogeneous import read_shape, shape_name
 from sublm.spaces.subnet import Subnet
-from sublm.stages.checks import check_folder
 from sublm.stages.pretrain.folders import (
     MODEL,
     SUPERNET,
