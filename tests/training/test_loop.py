@@ -1,26 +1,16 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
-import itertools
 import math
 import random
 
 import numpy as np
 import pytest
 import torch
-from tiny_training import TinyBatches, resumable, same_weights, tiny_model, tiny_rows, weights_of
+from tiny_training import FAST, TinyBatches, fit, same_weights, tiny_model, tiny_rows, weights_of
 
-from sublm.errors import RunError, TrainingError
-from sublm.spaces.subnet import Subnet
-from sublm.training import Distillation, TaskObjective, TrainOptions, fixed, train
-
-FAST = TrainOptions(epochs=3, learning_rate=3e-3, precision="fp32", warmup=0.0, device="cpu")
-
-
-def fit(model, options=FAST, batches=None, strategy=None, **arguments):
-    batches = batches or TinyBatches()
-    return train(model, batches, strategy or fixed(), options, steps_per_epoch=batches.count, **arguments)
+from sublm.errors import TrainingError
+from sublm.training import TaskObjective, TrainOptions, fixed, train
 
 
 def accuracy(model) -> float:
@@ -235,170 +225,6 @@ def test_too_few_batches_are_an_error() -> None:
         train(tiny_model(), batches, fixed(), FAST, steps_per_epoch=0)
 
 
-def test_what_the_strategy_needs_must_be_there() -> None:
-    model = tiny_model()
-    with pytest.raises(TrainingError, match="pass teacher="):
-        fit(model, strategy=fixed(teach="teacher"))
-    with pytest.raises(TrainingError, match="pass a SuperNet"):
-        fit(model, strategy=fixed(Subnet((1, 1), (1, 1), 16, 8)))
-    with pytest.raises(TrainingError, match="a copy"):
-        fit(model, strategy=fixed(teach="teacher"), teacher=model)
-    with pytest.raises(TrainingError, match="requires_grad_"):
-        fit(tiny_model().requires_grad_(False))
-
-
-def test_a_student_comes_to_agree_with_its_teacher() -> None:
-    teacher, student = tiny_model(seed=9), tiny_model(dropout=0.0)
-    with torch.no_grad():
-        teacher.classifier.weight.mul_(30)  # opinions strong enough to be learnt
-    rows = tiny_rows()
-    inputs = {name: rows[name] for name in ("input_ids", "attention_mask")}
-
-    def disagreement() -> float:
-        with torch.no_grad():  # the softmax sees differences of logits only
-            gap = student(**inputs).logits.diff(dim=-1) - teacher(**inputs).logits.diff(dim=-1)
-        return gap.square().mean().item()
-
-    student.eval()
-    teacher.eval()
-    before = disagreement()
-    options = TrainOptions(epochs=20, learning_rate=1e-2, precision="fp32", device="cpu")
-    fit(
-        student,
-        options,
-        strategy=fixed(teach="teacher"),
-        teacher=teacher,
-        objective=TaskObjective(distillation=Distillation(2.0, labels=0.0)),
-    )
-    assert disagreement() < before / 3
-
-
-class Counting(torch.nn.Module):
-    """A teacher that counts the rows it is asked about."""
-
-    def __init__(self, model) -> None:
-        super().__init__()
-        self.model, self.rows = model, 0
-
-    def forward(self, **inputs):
-        assert not self.training
-        assert not torch.is_grad_enabled()
-        self.rows += len(inputs["input_ids"])
-        return self.model(**inputs)
-
-
-def test_a_teachers_logits_cost_one_pass_over_the_data() -> None:
-    teacher = Counting(tiny_model(seed=9))
-    fit(tiny_model(), strategy=fixed(teach="teacher"), teacher=teacher)
-    assert teacher.rows == 48
-
-
-def test_hidden_states_cost_a_pass_per_epoch_and_pull_the_layers_together() -> None:
-    teacher, results = Counting(tiny_model(seed=9)), {}
-    rows = tiny_rows()
-    inputs = {name: rows[name] for name in ("input_ids", "attention_mask")}
-    wanted = teacher.model.eval()(**inputs, output_hidden_states=True).hidden_states
-    for weight in (0.0, 5.0):
-        student = tiny_model(dropout=0.0)
-        teacher.rows = 0
-        distillation = Distillation(hidden=weight)
-        options = TrainOptions(epochs=10, learning_rate=1e-2, precision="fp32", device="cpu")
-        fit(
-            student,
-            options,
-            strategy=fixed(teach="teacher"),
-            teacher=teacher,
-            objective=TaskObjective(distillation=distillation),
-        )
-        states = student(**inputs, output_hidden_states=True).hidden_states
-        results[weight] = sum((a - b).square().mean().item() for a, b in zip(states[1:], wanted[1:], strict=True))
-        assert teacher.rows == (10 * 48 + 2 * 8 if weight else 48)  # two trial steps more
-    assert results[5.0] < results[0.0] / 2
-
-
-def test_a_shallower_student_learns_from_named_layers() -> None:
-    teacher, student = tiny_model(seed=9, layers=4), tiny_model(layers=2)
-    distillation = Distillation(hidden=1.0, layers=(0, 3))
-    result = fit(
-        student, strategy=fixed(teach="teacher"), teacher=teacher, objective=TaskObjective(distillation=distillation)
-    )
-    assert result.history[-1].loss < result.history[0].loss
-    with pytest.raises(TrainingError, match="layers="):
-        fit(
-            student,
-            strategy=fixed(teach="teacher"),
-            teacher=teacher,
-            objective=TaskObjective(distillation=Distillation(hidden=1.0, layers=(0,))),
-        )
-
-
-def test_a_finished_training_is_not_done_again(tmp_path) -> None:
-    first, result = resumable(tmp_path, 2)
-    again, repeated = resumable(tmp_path, 2)
-    assert same_weights(weights_of(first.model), weights_of(again.model))
-    assert repeated.resumed
-    assert not result.resumed
-    assert (repeated.history, repeated.best_score, repeated.best_step) == (
-        result.history,
-        result.best_score,
-        result.best_step,
-    )
-    assert [path.name for path in tmp_path.iterdir()] == ["step-00000012"]
-
-
-def test_checkpoints_do_not_change_the_weights(tmp_path) -> None:
-    with_folder, _ = resumable(tmp_path, 2)
-    without, _ = resumable(None, 2)
-    assert same_weights(weights_of(with_folder.model), weights_of(without.model))
-
-
-def test_a_checkpoint_of_another_configuration_is_refused(tmp_path) -> None:
-    resumable(tmp_path, 1)
-    with pytest.raises(RunError, match=r"options\.learning_rate was 0\.001 and is 0\.002 now"):
-        resumable(tmp_path, 1, learning_rate=2e-3)
-    with pytest.raises(RunError, match=r"strategy\.name was 'one_shot' and is 'fixed' now"):
-        fit(tiny_model(), folder=tmp_path)
-
-
-@pytest.mark.parametrize("stop", [1, 4, 6, 9, 11])
-def test_going_on_after_an_error_ends_in_the_same_weights(tmp_path, stop) -> None:
-    """Stopped before step `stop`: in the middle of an epoch, at its end, right after a checkpoint, before the first."""
-
-    class Stops(TinyBatches):
-        def __call__(self, epoch):
-            for number, batch in enumerate(super().__call__(epoch)):
-                if self.armed and epoch * 6 + number == stop:
-                    raise InterruptedError
-                yield batch
-
-    def go(folder, armed):
-        model, batches = tiny_model(), Stops()
-        batches.armed = armed
-        options = TrainOptions(epochs=2, learning_rate=1e-2, precision="fp32", checkpoint_every=4, device="cpu")
-        probe = lambda: -float(model.classifier.weight.detach().abs().sum())  # noqa: E731
-        result = fit(model, options, batches, folder=folder, probe=probe)
-        return weights_of(model), result
-
-    expected, whole = go(None, False)
-    with pytest.raises(InterruptedError):
-        go(tmp_path, True)
-    weights, result = go(tmp_path, False)
-    assert same_weights(weights, expected)
-    assert result.resumed == (stop >= 4)
-    assert result.best_step == whole.best_step
-    assert result.history == whole.history
-
-
-def test_a_teacher_is_not_asked_again_after_an_interruption(tmp_path) -> None:
-    teachers = [Counting(tiny_model(seed=9)) for _ in range(2)]
-    scores = iter([0.1, 0.2])  # the third probe fails, after the second epoch's checkpoint
-    arguments = {"strategy": fixed(teach="teacher"), "folder": tmp_path}
-    with pytest.raises(StopIteration):
-        fit(tiny_model(), teacher=teachers[0], probe=lambda: next(scores), **arguments)
-    assert fit(tiny_model(), teacher=teachers[1], probe=lambda: 0.3, **arguments).best_score == 0.3
-    assert [teacher.rows for teacher in teachers] == [48, 0]
-
-
 def test_the_network_is_left_usable_after_an_error() -> None:
     model = tiny_model()
     reference = copy.deepcopy(model).eval()
@@ -427,29 +253,3 @@ def test_the_network_is_left_usable_after_an_error() -> None:
 def test_nonsense_options_are_refused_by_name(arguments) -> None:
     with pytest.raises(TrainingError, match=next(iter(arguments))):
         TrainOptions(**arguments)
-
-
-def test_batches_that_can_begin_anywhere_are_not_made_again(tmp_path) -> None:
-    class Anywhere(TinyBatches):
-        def __init__(self) -> None:
-            super().__init__()
-            self.begun: list[tuple[int, int]] = []
-
-        def starting_at(self, epoch, batch):
-            self.begun.append((epoch, batch))
-            return itertools.islice(self(epoch), batch, None)
-
-    options = TrainOptions(epochs=2, accumulation=2, precision="fp32", checkpoint_every=2, device="cpu")
-    expected, batches = tiny_model(), Anywhere()
-    fit(expected, options)
-
-    def stop(step, *_):
-        if step == 5:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fit(tiny_model(), dataclasses.replace(options, log_every=1), batches, folder=tmp_path, progress=stop)
-    model = tiny_model()
-    fit(model, dataclasses.replace(options, log_every=1), batches, folder=tmp_path)
-    assert batches.begun[-1] == (1, 2)  # the second step of the second epoch, of two batches each
-    assert same_weights(weights_of(model), weights_of(expected))

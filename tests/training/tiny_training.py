@@ -12,7 +12,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from sublm.spaces.subnet import Subnet
 from sublm.supernet import SuperNet
-from sublm.training import Distillation, TaskObjective, TrainOptions, TrainResult, one_shot, train
+from sublm.training import Distillation, TaskObjective, TrainOptions, TrainResult, fixed, one_shot, train
 
 ROWS, LENGTH, VOCABULARY = 48, 7, 40
 
@@ -67,6 +67,15 @@ class TinyBatches:
     @property
     def count(self) -> int:
         return -(-ROWS // self.batch_size)
+
+
+FAST = TrainOptions(epochs=3, learning_rate=3e-3, precision="fp32", warmup=0.0, device="cpu")
+"""Little of everything."""
+
+
+def fit(model, options=FAST, batches=None, strategy=None, **arguments):
+    batches = batches or TinyBatches()
+    return train(model, batches, strategy or fixed(), options, steps_per_epoch=batches.count, **arguments)
 
 
 class TinySpace:
