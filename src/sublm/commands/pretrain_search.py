@@ -15,6 +15,7 @@ def pretrain_search(
     base: str | None = None,
     tasks: list[str] | None = None,
     task_epochs: int = 1,
+    task_learning_rate: float = 5e-5,
     task_limit: int = 2000,
     data: Path | None = None,
     sampler: str = "autotinybert",
@@ -47,6 +48,7 @@ def pretrain_search(
             google-bert/bert-base-uncased. The whole super-network if not given.
         tasks: Judge by the mean score on these tasks, in place of the validation loss.
         task_epochs: Epochs of fine-tuning on each; 0 fine-tunes nothing and fits a linear model on the features.
+        task_learning_rate: Largest learning rate of these fine-tunings.
         task_limit: Training rows of each, at most.
         data: A folder that holds the tasks, a folder each, instead of the hub.
         sampler: How sub-networks are proposed; the default is the published evolution, in generations of 25.

@@ -132,12 +132,18 @@ def test_fast_tests_one_shape_per_depth_that_obeys_the_rule(trained, tmp_path, c
 def test_fitness_may_be_the_mean_score_of_short_fine_tunings(trained, tmp_path) -> None:
     rows = [(samples.words(random.Random(i), 6), "good" if i % 2 else "bad") for i in range(60)]
     tasks = tuple(write_table(tmp_path / f"{name}.csv", rows) for name in ("first", "second"))
-    found = pretrain_search(trained, "macs<=30%", out=tmp_path / "tasks", tasks=tasks, evaluations=2, top=1)
+    asked = {"tasks": tasks, "task_learning_rate": 3e-4, "evaluations": 2, "top": 1}
+    found = pretrain_search(trained, "macs<=30%", out=tmp_path / "tasks", **asked)
     assert found["fitness"].startswith("mean score of")
     for entry in found["evaluations"]:
         assert "error" not in entry
         assert entry["score"] == pytest.approx((entry["first"] + entry["second"]) / 2)
     assert found["models"][0]["score"] == max(entry["score"] for entry in found["evaluations"])
+    tunings = list((tmp_path / "tasks" / "proxies").glob("*/*/results.json"))
+    assert len(tunings) == 4
+    for tuning in tunings:
+        runs = json.loads(tuning.read_text())["runs"]
+        assert [tried["hyperparameters"]["learning_rate"] for tried in runs] == [3e-4]
 
 
 def test_fitness_may_be_what_linear_models_find_in_the_features(trained, tmp_path) -> None:
@@ -250,6 +256,8 @@ def test_what_cannot_be_is_refused_before_anything_is_measured(trained, tmp_path
         pretrain_search(tmp_path, "macs<=50%")
     with pytest.raises(RunError, match="say what the sub-networks must meet"):
         pretrain_search(trained, ())
+    with pytest.raises(RunError, match="task_learning_rate=0 must be above 0"):
+        pretrain_search(trained, "macs<=50%", task_learning_rate=0)
 
 
 def test_fidelity_compares_with_training_alone_of_the_same_length(trained, tmp_path) -> None:

@@ -44,6 +44,7 @@ class SearchSettings:
         tasks: Proxy tasks, by name or files of the user's own: fitness is their mean score on rows set aside. None
             judges by the validation loss.
         task_epochs: Epochs of fine-tuning on each; 0 fits a linear model on the features as they are (see `Probes`).
+        task_learning_rate: Largest learning rate of these fine-tunings.
         task_limit: Training rows of each, at most.
         data: Folder in which tasks lie, a folder each; None takes the hub.
         sampler: Name of a sampler.
@@ -63,6 +64,7 @@ class SearchSettings:
     base: str | None = None
     tasks: tuple[str, ...] = ()
     task_epochs: int = 1
+    task_learning_rate: float = 5e-5
     task_limit: int = 2000
     data: str | None = None
     sampler: str = "autotinybert"
@@ -82,6 +84,8 @@ class SearchSettings:
         for name, least in (("evaluations", 1), ("top", 1), ("further_steps", 0), ("task_epochs", 0), ("length", 0)):
             if getattr(self, name) < least:
                 raise RunError(f"{name}={getattr(self, name)} must be at least {least}.")
+        if not self.task_learning_rate > 0:
+            raise RunError(f"task_learning_rate={self.task_learning_rate} must be above 0.")
         if self.sampler not in SAMPLERS:
             raise RunError(f"sampler={self.sampler!r} is not known; choose one of {', '.join(sorted(SAMPLERS))}.")
 
@@ -322,7 +326,7 @@ class _Search:
                 data=folder_of(task, s.data),
                 epochs=[s.task_epochs],
                 seeds=[s.seed],
-                learning_rate=[5e-5],
+                learning_rate=[s.task_learning_rate],
                 limit=s.task_limit,
                 seed=s.seed,
             )
