@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from search_bench import Bench, Kept, OutOfTimeError, connect, open_bench, rungs, settings_of
-from search_results import REFERENCE, plot, show, summarise
+from search_results import REFERENCE, plot, summarise, table
 
 from sublm.costs import cost_model
 from sublm.errors import SubLMError
@@ -189,7 +189,9 @@ def main() -> None:
     arguments.results.mkdir(parents=True, exist_ok=True)
     name = arguments.task + ("-nested" if arguments.space == ["nested"] else "")
     write_json(arguments.results / f"{name}.json", found)
-    show(found, arguments.evaluations)
+    text = table(found)
+    (arguments.results / f"{name}.txt").write_text(text, encoding="utf-8")
+    print(text)
     plot(found, arguments.results / f"{name}.png")
 
 

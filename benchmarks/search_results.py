@@ -160,21 +160,25 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
     return {"mean": round(statistics.mean(values), 5), "deviation": round(deviation, 5)}
 
 
-def show(found: dict[str, Any], milestones: list[int]) -> None:
-    """The table: hypervolume in percent of the reference's, and in brackets the share of its MACs spent."""
+def table(found: dict[str, Any]) -> str:
+    """Hypervolume in percent of the reference's, and in brackets the share of its MACs spent, over the seeds."""
+    lines = []
     for space, entry in found["spaces"].items():
         reference = entry["reference"]
-        print(
-            f"\n{found['task']}, space {space}: hypervolume in % of {reference['evaluations']} full NSGA-II "
-            f"evaluations ({reference['hypervolume']:.4f}), in brackets % of their MACs"
-        )
+        lines += [
+            f"{found['task']}, space {space}: hypervolume in % of {reference['evaluations']} full NSGA-II evaluations "
+            f"({reference['hypervolume']:.4f}, mean of {reference['seeds']} seeds), in brackets % of their MACs; "
+            "where not all seeds came so far, / how many did"
+        ]
+        milestones = sorted({int(count) for method in entry["methods"].values() for count in method["at"]})
         heads = [*(str(count) for count in milestones), "10 % MACs", "10 % time", "MACs for 99.5 %", "wrong drops"]
-        print(f"{'method':<24}" + "".join(f"{head:>17}" for head in heads))
+        lines.append(f"{'method':<22}{'seeds':>6}" + "".join(f"{head:>17}" for head in heads))
         for name, method in entry["methods"].items():
             cells = []
             for count in milestones:
                 at = method["at"].get(str(count))
-                cells.append(f"{100 * at['hypervolume']['mean']:.2f} ({100 * at['macs']['mean']:.1f})" if at else "-")
+                text = f"{100 * at['hypervolume']['mean']:.2f} ({100 * at['macs']['mean']:.1f})" if at else "-"
+                cells.append(text + (f" /{at['seeds']}" if at and at["seeds"] < method["seeds"] else ""))
             cells += [
                 f"{100 * method[key]['mean']:.2f}" for key in ("at_a_tenth_of_the_macs", "at_a_tenth_of_the_seconds")
             ]
@@ -184,7 +188,9 @@ def show(found: dict[str, Any], milestones: list[int]) -> None:
             )
             risk = method.get("risk")
             cells.append(f"{risk['wrong']}/{risk['checked']}" if risk else "")
-            print(f"{name:<24}" + "".join(f"{cell:>17}" for cell in cells))
+            lines.append(f"{name:<22}{method['seeds']:>6}" + "".join(f"{cell:>17}" for cell in cells).rstrip())
+        lines.append("")
+    return "\n".join(lines)
 
 
 def plot(found: dict[str, Any], path: Path) -> None:
