@@ -12,13 +12,14 @@ from sublm.progress import Progress, make_progress
 from sublm.run import Run, read_json
 from sublm.settings import Settings
 from sublm.stages.baselines import make_baselines
+from sublm.stages.latency import fit_predictor, wants_latency
 from sublm.stages.masks import search_masks
 from sublm.stages.models import extract_models, make_models
 from sublm.stages.opening import open_workspace
 from sublm.stages.plan import make_plan, tell_time
 from sublm.stages.promise import correct_models, measure_finalists
 from sublm.stages.results import build_front, measure, write_results
-from sublm.stages.search import check_target, fit_predictor, search_subnets, wants_latency
+from sublm.stages.search import check_target, search_subnets
 from sublm.stages.standalone import search_candidates
 from sublm.stages.supernet import prepare_supernet, provisional, train_supernet
 from sublm.stages.teacher import check_teacher, make_teacher

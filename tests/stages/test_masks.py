@@ -69,7 +69,7 @@ def test_a_model_that_was_not_fine_tuned_is_refused(chosen, model_folder, tmp_pa
 
 
 def test_a_latency_can_be_the_target(chosen, tmp_path, monkeypatch):
-    monkeypatch.setattr("sublm.stages.search.LATENCY_SAMPLES", 14)
+    monkeypatch.setattr("sublm.stages.latency.LATENCY_SAMPLES", 14)
     front = sublm.compress(**chosen, out=tmp_path / "run", target=["latency<=1000s"], objectives=["score", "latency"])
     assert front["promise"]["kept"]
     assert all(made["latency"] > 0 for made in front["evaluations"])

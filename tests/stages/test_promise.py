@@ -15,7 +15,7 @@ from sublm.errors import LatencyError, RunError
 from sublm.files import read_json, write_json
 from sublm.search import Constraint, Evaluation, Finalists
 from sublm.spaces import Subnet
-from sublm.stages import promise, results, search
+from sublm.stages import latency, promise, results, search
 from sublm.stages.models import Point
 from sublm.stages.promise import find_finalists, further_evaluation, promised_latency
 from sublm.stages.workspace import Workspace
@@ -104,9 +104,9 @@ def larger_is_better(work, model, split, *, precision="fp32", keep=None):
 
 @pytest.fixture
 def fake_clock(monkeypatch):
-    monkeypatch.setattr(search, "LATENCY_SAMPLES", 16)
-    original = search.fit_latency
-    monkeypatch.setattr(search, "fit_latency", lambda *a, **o: original(*a, measure=made_up, **o))
+    monkeypatch.setattr(latency, "LATENCY_SAMPLES", 16)
+    original = latency.fit_latency
+    monkeypatch.setattr(latency, "fit_latency", lambda *a, **o: original(*a, measure=made_up, **o))
     subnets = promise.measure_subnets
     monkeypatch.setattr(promise, "measure_subnets", lambda *a, **o: subnets(*a, measure=made_up, **o))
     monkeypatch.setattr(results, "measure_jobs", made_up)

@@ -16,6 +16,7 @@ from sublm.reconstruction import record_stream
 from sublm.run import fingerprint
 from sublm.search import Constraint, Evaluation
 from sublm.spaces import Subnet
+from sublm.stages.costs import costs_of
 from sublm.stages.reconstruction import (
     SOLVED_TOKENS,
     TOKENS,
@@ -23,7 +24,7 @@ from sublm.stages.reconstruction import (
     reconstructed,
     reconstruction_inputs,
 )
-from sublm.stages.search import Found, costs_of, front_in_full
+from sublm.stages.search import Found, front_in_full
 from sublm.stages.supernet import Prepared
 from sublm.stages.teacher import TeacherResult
 from sublm.stages.workspace import Workspace

@@ -13,9 +13,10 @@ from sublm.errors import TargetError
 from sublm.export import FORMS, save
 from sublm.search import Evaluation
 from sublm.spaces import Subnet
+from sublm.stages.costs import costs_of
 from sublm.stages.exports import export_model
 from sublm.stages.reconstruction import extracted, reconstruction_inputs
-from sublm.stages.search import Found, costs_of
+from sublm.stages.search import Found
 from sublm.stages.supernet import Prepared
 from sublm.stages.teacher import TeacherResult
 from sublm.stages.workspace import Workspace

@@ -17,9 +17,9 @@ from sublm.search import SAMPLERS
 from sublm.search.samplers import MOASHA
 from sublm.settings import Settings
 from sublm.spaces import StratifiedSampler
+from sublm.stages.latency import LATENCY_SAMPLES, deployer, latency_options, wants_latency
 from sublm.stages.masks import SIZES
 from sublm.stages.reconstruction import ROWS
-from sublm.stages.search import LATENCY_SAMPLES, deployer, latency_options, wants_latency
 from sublm.stages.supernet import Prepared, provisional
 from sublm.stages.teacher import advice
 from sublm.stages.workspace import Workspace

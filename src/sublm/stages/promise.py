@@ -11,9 +11,10 @@ from sublm.costs import LatencyPredictor
 from sublm.costs.measured import measure_subnets
 from sublm.search import Evaluation, Finalists, keep_promise, ratio_near
 from sublm.search.finalists import MARGIN
+from sublm.stages.latency import deployer, latency_options
 from sublm.stages.models import Point, choose, make_model, names_for
 from sublm.stages.results import latency_ms, measure, promised_latency
-from sublm.stages.search import Found, deployer, latency_options
+from sublm.stages.search import Found
 from sublm.stages.supernet import Prepared
 from sublm.stages.teacher import TeacherResult
 from sublm.stages.workspace import Workspace

@@ -18,8 +18,10 @@ from sublm.search import Constraint, Finalists
 from sublm.spaces import Subnet
 from sublm.spaces.subnet import count
 from sublm.stages.comparison import compare_with_original
+from sublm.stages.costs import memory_of
+from sublm.stages.latency import latency_options
 from sublm.stages.models import Point
-from sublm.stages.search import Found, latency_options, memory_of
+from sublm.stages.search import Found
 from sublm.stages.supernet import Prepared
 from sublm.stages.teacher import TeacherResult
 from sublm.stages.workspace import Workspace

@@ -18,7 +18,8 @@ from sublm.search import Constraint, Evaluation, Study
 from sublm.search.executors import open_executor
 from sublm.search.standalone import Learned, StandaloneResult, search_standalone
 from sublm.spaces import Subnet
-from sublm.stages.search import Found, costs_of, make_sampler
+from sublm.stages.costs import costs_of
+from sublm.stages.search import Found, make_sampler
 from sublm.stages.supernet import Prepared, training_inputs
 from sublm.stages.teacher import TeacherResult
 from sublm.stages.workspace import Workspace

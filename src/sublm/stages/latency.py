@@ -1,0 +1,138 @@
+"""A run's latency predictor: fitted to measurements of the form that is deployed, or taken from another run."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sublm.costs import LatencyPredictor, cost_model, fit_latency, representative_lengths
+from sublm.errors import LatencyError
+from sublm.export import Deployment
+from sublm.run import file_fingerprint, write_json
+from sublm.spaces import StratifiedSampler, Subnet
+from sublm.stages.supernet import Prepared
+from sublm.stages.workspace import Workspace
+
+LATENCY_SAMPLES = 40
+BUSY = 0.1
+"""Held-out error of the predictor above which the user is warned."""
+SAME_LENGTHS = 0.1
+"""By how much the mean lengths may differ of texts that a predictor was fitted on and is used for."""
+
+
+def wants_latency(work: Workspace) -> bool:
+    """Whether the search needs latencies."""
+    texts = " ".join(work.settings.target)
+    return "latency" in work.settings.objectives or "latency" in texts or "speedup" in texts
+
+
+def latency_options(work: Workspace) -> dict[str, Any]:
+    """How latency is measured in this run: the lengths are those of the task's own validation texts."""
+    s = work.settings
+    lengths = representative_lengths(work.encoded["validation"].lengths.tolist(), samples=8)
+    return {
+        "runtime": s.runtime,
+        "precision": s.runtime_precision,
+        "threads": s.threads,
+        "length": lengths,
+        "batch": 1,
+        "seed": s.seed,
+    }
+
+
+def fit_predictor(work: Workspace, prepared: Prepared) -> LatencyPredictor | None:
+    """Measures some tens of sub-networks and fits a latency predictor; only when latency is asked for.
+
+    Latency depends on shapes, not on weights, so this needs no trained super-network.
+    """
+    if not wants_latency(work):
+        return None
+    options, given = latency_options(work), work.settings.predictor
+    inputs: dict[str, Any] = options | {"model": work.model_fingerprint}
+    if given is None:
+        inputs |= {"samples": LATENCY_SAMPLES, "space": work.settings.space}
+    else:
+        inputs["predictor"] = file_fingerprint(Path(given))
+    stage = work.stage("latency", inputs, ["latency.json"])
+    path = work.run.folder / "latency.json"
+    if not stage.done and given is not None:
+        with work.doing(stage, f"Taking the latency predictor {given}"):
+            write_json(path, _given_predictor(Path(given), options, force=work.settings.force).to_dict())
+    elif not stage.done:
+        title = f"Measuring the latency of {LATENCY_SAMPLES} sub-networks"
+        with work.doing(stage, title, unit="model") as folder:
+            subnets = _sample(prepared, LATENCY_SAMPLES, work.settings.seed)
+            prepare = deployer(work, folder, total=len(subnets) + 1)
+            predictor = fit_latency(prepared.supernet, subnets, prepare=prepare, rounds=20, budget_s=90.0, **options)
+            stage.result |= {"error": predictor.error, "tau": predictor.tau}
+            write_json(path, predictor.to_dict())
+    predictor = LatencyPredictor.load(path, force=work.settings.force)
+    low, high = predictor.factors(0.9)
+    work.progress.message(
+        f"Latency is predicted with a held-out error of {predictor.error:.1%} (tau {predictor.tau:.2f}); nine of ten "
+        f"measurements lie between {low - 1:+.0%} and {high - 1:+.0%}"
+    )
+    if predictor.error > BUSY:
+        work.progress.warning(
+            "The latencies scatter: is the machine busy? Targets on latency will be met less exactly."
+        )
+    return predictor
+
+
+def _sample(prepared: Prepared, number: int, seed: int) -> list[Subnet]:
+    """Sub-networks of the space, spread over the MACs; any others make up for what a small space lacks."""
+    rng, shape = random.Random(seed), prepared.supernet.shape
+    sampler = StratifiedSampler(prepared.space, cost_model(prepared.supernet).macs, bins=number)
+    found = dict.fromkeys(prepared.space.decode(values) for values in sampler.spread(number, rng))
+    for _ in range(number - len(found)):
+        heads = tuple(rng.randint(1, shape.heads) for _ in range(shape.layers))
+        neurons = tuple(rng.randint(1, shape.neurons) for _ in range(shape.layers))
+        found[Subnet(heads, neurons, shape.hidden, shape.head_size)] = None
+    return list(found)
+
+
+def deployer(work: Workspace, folder: Path, *, total: int | None = None) -> Callable[[Any], Any]:
+    """Brings each model it is given into the form that the run deploys; files go into the folder.
+
+    Given how many there will be, it tells how many are done: writing files takes longer than measuring them.
+    """
+    numbers = itertools.count()
+
+    def deploy(model: Any) -> Any:
+        number = next(numbers)
+        if total and number < total:
+            work.progress.update(number, total)
+        scratch = folder / str(number)
+        scratch.mkdir(parents=True, exist_ok=True)
+        return Deployment(model, scratch, tokenizer=work.tokenizer).form(
+            work.settings.runtime, work.settings.runtime_precision
+        )
+
+    return deploy
+
+
+def _given_predictor(path: Path, options: dict[str, Any], *, force: bool) -> LatencyPredictor:
+    """Reads a predictor and makes sure that it predicts what this run asks for."""
+    predictor = LatencyPredictor.load(path, force=force)
+    names = ("runtime", "precision", "threads", "batch")
+    differing = [
+        f"{name} {predictor.conditions.get(name)} there, {options[name]} here"
+        for name in names
+        if predictor.conditions.get(name) != options[name]
+    ]
+    means = [float(np.mean(lengths)) for lengths in (predictor.conditions.get("length", 0), options["length"])]
+    if abs(means[0] / means[1] - 1) > SAME_LENGTHS and not force:
+        differing.append(
+            f"texts of {means[0]:.0f} tokens there, of {means[1]:.0f} here (--force takes it all the same)"
+        )
+    if differing:
+        raise LatencyError(
+            f"The latency predictor {path} was fitted under other conditions: {'; '.join(differing)}. Leave "
+            "--predictor out to fit one."
+        )
+    return predictor
