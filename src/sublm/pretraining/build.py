@@ -1,32 +1,26 @@
-"""Building a corpus: every part of the text becomes a shard, in any order, by any number of processes."""
+"""Building a corpus: what is to be done, who may do it, and what came of it."""
 
 from __future__ import annotations
 
 import shutil
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from sublm.errors import DataError, RunError
 from sublm.files import PART, read_json, write_json
 from sublm.lock import FolderLock
 from sublm.machine import usable_cores
+from sublm.pretraining.making import Job, Part, make_all
 from sublm.pretraining.new_vocabulary import AROUND, NewVocabulary, trained_tokenizer, write_tokenizer
 from sublm.pretraining.packing import PACKINGS, Packing
-from sublm.pretraining.pieces import make_pieces, room, tokenise
-from sublm.pretraining.shards import read_counts, write_shard
+from sublm.pretraining.pieces import room
 from sublm.pretraining.sources import Documents, Source, open_sources
-from sublm.pretraining.vocabulary import Vocabulary, open_portable, portable, vocabulary_of
+from sublm.pretraining.vocabulary import Vocabulary, portable, vocabulary_of
 from sublm.progress import Progress
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
     from sublm.pretraining.corpus import Corpus
@@ -36,45 +30,6 @@ PLAN, META, SHARDS, TOKENIZER = "plan.json", "corpus.json", "shards", "tokenizer
 _OWN = {PLAN, META, SHARDS, TOKENIZER, ".lock"}
 _TEXT_COUNTS = ("documents", "sentences", "empty", "split", "characters")  # of the text, however often it is packed
 _PIECE_COUNTS = ("rows", "tokens", "one_token")
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of a source, which becomes one shard for every copy."""
-
-    number: int
-    source: int
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True)
-class Job:
-    """What every process needs to make shards.
-
-    Attributes:
-        sources: The texts.
-        tokenizer: As `portable` wrote it.
-        vocabulary: Its special tokens.
-        length: Tokens of a piece, at most.
-        packing: How pieces are filled.
-        duplicates: Copies of every text.
-        seed: Decides where the pieces of further copies begin.
-        folder: Where the shards go.
-    """
-
-    sources: tuple[Source, ...]
-    tokenizer: str
-    vocabulary: Vocabulary
-    length: int
-    packing: Packing
-    duplicates: int
-    seed: int
-    folder: Path
-
-    def path(self, part: Part, copy: int) -> Path:
-        """The file of a shard."""
-        return self.folder / f"{part.number:06d}-{copy}.arrow"
 
 
 def build_corpus(
@@ -153,7 +108,7 @@ def build_corpus(
         )
         parts = _parts(sources, round(shard_mib * (1 << 20)))
         with progress.stage("Tokenising", total=len(parts), unit="shard"):
-            counts = _make_all(job, parts, workers or usable_cores(), progress)
+            counts = make_all(job, parts, workers or usable_cores(), progress)
         meta = {**plan, "counts": _total(counts), "shards": _list(job, parts, counts)}
         if not meta["counts"]["rows"]:
             raise DataError(_nothing(meta["counts"]))
@@ -161,33 +116,6 @@ def build_corpus(
     from sublm.pretraining.corpus import Corpus
 
     return Corpus.open(folder)
-
-
-def make_shards(job: Job, part: Part, tokenizer: Tokenizer) -> list[dict[str, Any]]:
-    """Makes the shards of a part, one per copy.
-
-    Returns:
-        The counts of each.
-    """
-    source = job.sources[part.source]
-    tokens = tokenise(source.read(part.start, part.stop), tokenizer)
-    found = []
-    for copy in range(job.duplicates):
-        rng = np.random.default_rng([job.seed, copy, part.number]) if copy else None
-        pieces = make_pieces(tokens, job.vocabulary, length=job.length, packing=job.packing, rng=rng)
-        counts = {
-            "rows": len(pieces),
-            "tokens": pieces.tokens,
-            "one_token": pieces.one_token,
-            "split": pieces.split,
-            "documents": len(tokens.ends),
-            "sentences": len(tokens.lengths),
-            "empty": tokens.empty,
-            "characters": tokens.characters,
-        }
-        write_shard(job.path(part, copy), pieces, job.vocabulary.size, counts)
-        found.append(counts)
-    return found
 
 
 # --- what is to be done ----------------------------------------------------------------------------------------------
@@ -301,103 +229,6 @@ def _check(
     longest = getattr(tokenizer, "model_max_length", None)
     if longest is not None and length > longest:
         raise DataError(f"length={length} is more than the {longest} tokens that the model reads.")
-
-
-# --- doing it --------------------------------------------------------------------------------------------------------
-
-
-def _make_all(job: Job, parts: Sequence[Part], workers: int, progress: Progress) -> list[list[dict[str, Any]]]:
-    """The counts of all shards, made or found, by part and copy."""
-    found: dict[int, list[dict[str, Any]]] = {}
-    for part in parts:
-        counts = [read_counts(job.path(part, copy)) for copy in range(job.duplicates)]
-        if None not in counts:
-            found[part.number] = [count for count in counts if count is not None]
-    left = [part for part in parts if part.number not in found]
-    tokens = sum(copies[0]["tokens"] for copies in found.values())
-    progress.update(len(found), len(parts))
-    for number, copies in _made(job, left, min(workers, len(left))):
-        found[number] = copies
-        tokens += copies[0]["tokens"]
-        progress.update(len(found), len(parts), tokens=tokens)
-    return [found[part.number] for part in parts]
-
-
-def _made(job: Job, parts: Sequence[Part], workers: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """Makes the shards of parts, in any order."""
-    if workers <= 1:
-        tokenizer = open_portable(job.tokenizer)
-        for part in parts:
-            yield part.number, make_shards(job, part, tokenizer)
-        return
-    from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-    from concurrent.futures.process import BrokenProcessPool
-    from multiprocessing import get_context
-
-    # Started afresh rather than forked: a fork would copy torch's and the tokenizer's threads in an unknown state.
-    with _single_threads():
-        executor = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker, initargs=(job,))
-        waiting, queue = set(), iter(parts)
-        try:
-            for part in queue:
-                waiting.add(executor.submit(_work, part))
-                if len(waiting) >= 2 * workers:
-                    break
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-                    if (following := next(queue, None)) is not None:
-                        waiting.add(executor.submit(_work, following))
-        except BrokenProcessPool:
-            raise RunError(
-                "A process that tokenised was killed, perhaps for want of memory. Run the same again, with fewer "
-                "workers or a smaller shard_mib; the shards that are done stay."
-            ) from None
-        finally:
-            executor.shutdown(wait=True, cancel_futures=True)
-
-
-_state: dict[str, Any] = {}  # of a worker process: its job and tokenizer
-
-
-def _start_worker(job: Job) -> None:
-    import os
-    import threading
-    from multiprocessing import parent_process
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told too, and ends its workers in order
-    parent = parent_process()
-
-    def end_with_parent() -> None:
-        if parent is not None:
-            parent.join()
-        os._exit(1)  # a parent that was killed cannot say so; its worker must not write on beside a new one
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    _state.update(job=job, tokenizer=open_portable(job.tokenizer))
-
-
-def _work(part: Part) -> tuple[int, list[dict[str, Any]]]:
-    return part.number, make_shards(_state["job"], part, _state["tokenizer"])
-
-
-@contextmanager
-def _single_threads() -> Iterator[None]:
-    """Processes started inside tokenise with one thread each; the cores are shared by processes already."""
-    import os
-
-    names = ("TOKENIZERS_PARALLELISM", "OMP_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update({"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 # --- what was done ---------------------------------------------------------------------------------------------------
