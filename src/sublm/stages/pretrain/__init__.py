@@ -5,7 +5,8 @@ from sublm.stages.pretrain.folders import cut_from_run, extract_subnet, open_sup
 from sublm.stages.pretrain.job import execute, pretrain
 from sublm.stages.pretrain.models import load_student, load_teacher
 from sublm.stages.pretrain.reopen import Trained, reopen
-from sublm.stages.pretrain.search import SearchSettings, execute_search, pretrain_search
+from sublm.stages.pretrain.search import execute_search, pretrain_search
+from sublm.stages.pretrain.search_settings import SearchSettings
 from sublm.stages.pretrain.settings import PretrainSettings
 from sublm.stages.pretrain.text import open_text
 from sublm.stages.pretrain.validation import Validation, validation_losses, watched
