@@ -36,6 +36,7 @@ class Bench:
         supernet: Trained.
         task: The task.
         encoded: The search rows.
+        held_out: Rows of the validation split, which no search sees.
         spaces: By name.
         seeds: Sub-networks evaluated early, by space.
         precision: Of the forward passes.
@@ -47,6 +48,7 @@ class Bench:
     supernet: SuperNet
     task: Task
     encoded: Encoded
+    held_out: Encoded
     spaces: dict[str, SearchSpace]
     seeds: dict[str, list[Subnet]]
     precision: str
@@ -111,6 +113,22 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What decides the super-network, the rows and the spaces."""
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--work", type=Path, required=True, help="folder for the super-network and all predictions")
+    parser.add_argument("--task", default="stsb")
+    parser.add_argument("--space", nargs="+", default=["small", "medium"], choices=["small", "medium", "nested"])
+    parser.add_argument("--rows", type=int, help="rows used of a split, drawn once; all if not given")
+    parser.add_argument("--limit", type=int, help="training rows used")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--teacher-epochs", type=int, default=4)
+    parser.add_argument("--step", type=int, default=32, help="neurons are kept in multiples of this")
+    parser.add_argument("--max-length", type=int, default=128)
+    parser.add_argument("--min-layers", type=int, help="fewest layers in the space small; all if not given")
+
+
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """The run that trains the super-network: on `nested` if that is searched, else on `medium`, which holds `small`."""
     return Settings(
@@ -136,11 +154,9 @@ def open_bench(arguments: argparse.Namespace) -> Bench:
         teacher = make_teacher(work)
         prepared = prepare_supernet(work, teacher)
         train_supernet(work, teacher, prepared)
-    supernet, encoded = prepared.supernet, work.encoded["search"]
+    supernet = prepared.supernet
     supernet.model.eval()
-    if arguments.rows is not None and arguments.rows < len(encoded):
-        order = spread_order(encoded.labels, encoded.lengths, 0)
-        encoded = encoded.select(np.sort(order[: arguments.rows]))
+    encoded, held_out = (_drawn(work.encoded[split], arguments.rows) for split in ("search", "validation"))
     small = {"step": arguments.step, "min_layers": arguments.min_layers or supernet.shape.layers}
     if prepared.importance is not None:
         small["layer_order"] = prepared.importance.layer_order()
@@ -153,6 +169,7 @@ def open_bench(arguments: argparse.Namespace) -> Bench:
         supernet=supernet,
         task=work.data.task,
         encoded=encoded,
+        held_out=held_out,
         spaces={name: spaces[name] for name in arguments.space},
         seeds={name: _seeds(work, prepared, spaces[name]) for name in arguments.space},
         precision=work.precision,
@@ -160,6 +177,13 @@ def open_bench(arguments: argparse.Namespace) -> Bench:
         folder=traces,
         database=folder / f"predictions-{identity}.sqlite",
     )
+
+
+def _drawn(encoded: Encoded, rows: int | None) -> Encoded:
+    """So many rows, like the whole in labels and lengths."""
+    if rows is None or rows >= len(encoded):
+        return encoded
+    return encoded.select(np.sort(spread_order(encoded.labels, encoded.lengths, 0)[:rows]))
 
 
 def _seeds(work: Workspace, prepared: Prepared, space: SearchSpace) -> list[Subnet]:

@@ -30,7 +30,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from search_bench import Bench, Kept, OutOfTimeError, connect, open_bench, rungs, settings_of
+from search_bench import Bench, Kept, OutOfTimeError, add_options, connect, open_bench, rungs, settings_of
 from search_results import REFERENCE, plot, summarise, table
 
 from sublm.costs import cost_model
@@ -151,26 +151,15 @@ def run_all(bench: Bench, arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--work", type=Path, required=True, help="folder for the super-network and all predictions")
-    parser.add_argument("--task", default="stsb")
+    add_options(parser)
     parser.add_argument("--prepare", action="store_true", help="train the super-network and stop")
     parser.add_argument("--summary", action="store_true", help="only the table, the JSON and the plot")
-    parser.add_argument("--space", nargs="+", default=["small", "medium"], choices=["small", "medium", "nested"])
     parser.add_argument("--methods", nargs="+", default=sorted(SAMPLERS), choices=sorted(SAMPLERS))
     parser.add_argument("--modes", nargs="+", default=list(MODES), choices=MODES)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--evaluations", nargs="+", type=int, default=[25, 50, 100, 200, 500])
     parser.add_argument("--minutes", type=float, default=50.0)
     parser.add_argument("--workers", type=int, default=3)
-    parser.add_argument("--rows", type=int, help="search rows used, drawn once; all if not given")
-    parser.add_argument("--limit", type=int, help="training rows used")
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--teacher-epochs", type=int, default=4)
-    parser.add_argument("--step", type=int, default=32, help="neurons are kept in multiples of this")
-    parser.add_argument("--max-length", type=int, default=128)
-    parser.add_argument("--min-layers", type=int, help="fewest layers in the space small; all if not given")
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     if "nested" in arguments.space and len(arguments.space) > 1:
