@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from sublm.costs import cost_model
-from sublm.evaluation import Parts
+from sublm.evaluation import Parts, SubnetEvaluator
 from sublm.files import file_fingerprint, fingerprint
 from sublm.progress import make_progress
 from sublm.run import Run
+from sublm.search import Evaluation, search
 from sublm.search.racing import Racing, spread_order
 from sublm.settings import Settings
 from sublm.spaces import SPACES, SearchSpace, Subnet
@@ -189,6 +190,36 @@ def _drawn(encoded: Encoded, rows: int | None) -> Encoded:
 def _seeds(work: Workspace, prepared: Prepared, space: SearchSpace) -> list[Subnet]:
     """Those that a search of the main job begins with."""
     return family(work, Prepared(prepared.supernet, prepared.importance, space), SEED_SHARES)
+
+
+def run_search(
+    bench: Bench,
+    source: Kept,
+    space: str,
+    method: str,
+    seed: int,
+    evaluations: int,
+    note: Callable[[Evaluation], None],
+    racing: Racing | None = None,
+) -> None:
+    """One search, told evaluation by evaluation.
+
+    Raises:
+        OutOfTimeError: If a prediction is not known and the source's time is over.
+    """
+    costs = {"macs": cost_model(bench.supernet).macs}
+    search(
+        bench.spaces[space],
+        SubnetEvaluator(
+            source, bench.encoded.labels, bench.task, costs=costs, racing=racing, exempt=bench.seeds[space]
+        ),
+        costs,
+        sampler=method,
+        evaluations=evaluations,
+        seed=seed,
+        seeds=bench.seeds[space],
+        progress=note,
+    )
 
 
 def rungs(bench: Bench) -> list[np.ndarray]:

@@ -17,19 +17,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from search_bench import Bench, Kept, OutOfTimeError, add_options, open_bench, rungs
-from search_results import BUDGET, REFERENCE
+from search_bench import Bench, Kept, OutOfTimeError, add_options, open_bench, run_search, rungs
+from search_results import BUDGET, REFERENCE, spread
 
 from sublm.costs import cost_model
-from sublm.evaluation import Parts, SubnetEvaluator
+from sublm.evaluation import Parts
 from sublm.files import write_json
 from sublm.machine import describe_machine, library_versions
-from sublm.search import Evaluation, pareto, search
+from sublm.search import Evaluation, pareto
 from sublm.spaces import Subnet
 from sublm.tasks import compute_metrics
 
 RESULTS = Path(__file__).parent / "results" / "search_methods"
 METHODS = ("nsga2", "ehvi", "rsbo", "lsbo", "local_search", "pareto_ea", "random")
+ENOUGH = 100
+"""Evaluations that cost more than the budget, with any of these methods."""
 
 
 class Repeated:
@@ -49,18 +51,8 @@ class Repeated:
             self.evaluations.append(evaluation)
             self.macs.append(source.macs)
 
-        costs = {"macs": cost_model(bench.supernet).macs}
         with suppress(OutOfTimeError):  # a prediction is not known
-            search(
-                bench.spaces[space],
-                SubnetEvaluator(source, bench.encoded.labels, bench.task, costs=costs),
-                costs,
-                sampler=method,
-                evaluations=evaluations,
-                seed=seed,
-                seeds=bench.seeds[space],
-                progress=note,
-            )
+            run_search(bench, source, space, method, seed, evaluations, note)
 
     def front(self, macs: float) -> list[Evaluation]:
         """The front of what was evaluated for so many MACs."""
@@ -103,11 +95,6 @@ def volume(front: Sequence[Point], column: int) -> float:
     return sum(min(max(point[column], 0.0), 1.0) * (end - point[0]) for point, end in zip(front, ends, strict=True))
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return {"mean": round(statistics.mean(values), 5), "deviation": round(deviation, 5)}
-
-
 def measure(bench: Bench, space: str, seeds: int, evaluations: int) -> dict[str, Any]:
     """What fronts are worth on the search rows and on the held-out ones, as shares of the reference's."""
     held_out = HeldOut(bench)
@@ -141,7 +128,7 @@ def measure(bench: Bench, space: str, seeds: int, evaluations: int) -> dict[str,
     for method in METHODS:
         found = []
         for seed in range(seeds):
-            repeated = references[seed] if method == REFERENCE[0] else Repeated(bench, space, method, seed, 100)
+            repeated = references[seed] if method == REFERENCE[0] else Repeated(bench, space, method, seed, ENOUGH)
             if repeated.macs and repeated.macs[-1] >= budget:
                 found.append(points(repeated.front(budget)))
             else:

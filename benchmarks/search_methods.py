@@ -30,16 +30,15 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from search_bench import Bench, Kept, OutOfTimeError, add_options, connect, open_bench, rungs, settings_of
+from search_bench import Bench, Kept, OutOfTimeError, add_options, connect, open_bench, run_search, rungs, settings_of
 from search_results import REFERENCE, plot, summarise, table
 
 from sublm.costs import cost_model
 from sublm.errors import SubLMError
-from sublm.evaluation import SubnetEvaluator
 from sublm.files import write_json
 from sublm.pipeline import execute
 from sublm.progress import make_progress
-from sublm.search import SAMPLERS, search
+from sublm.search import SAMPLERS, Evaluation
 from sublm.search.racing import Racing
 
 RESULTS = Path(__file__).parent / "results" / "search_methods"
@@ -51,20 +50,11 @@ def run_one(
 ) -> dict[str, Any]:
     """One search; its trace has for every evaluation the key, the score, the share of the MACs and the sums so far."""
     source = Kept(bench, rungs(bench), deadline)
-    model = cost_model(bench.supernet)
-    whole = model.macs(bench.supernet.largest)
-    evaluator = SubnetEvaluator(
-        source,
-        bench.encoded.labels,
-        bench.task,
-        costs={"macs": model.macs},
-        racing=Racing() if mode == "racing" else None,
-        exempt=bench.seeds[space],
-    )
+    whole = cost_model(bench.supernet).macs(bench.supernet.largest)
     trace: list[list[Any]] = []
     began = time.process_time()
 
-    def note(evaluation: Any) -> None:
+    def note(evaluation: Evaluation) -> None:
         overhead = time.process_time() - began - source.inside
         score = evaluation.score if evaluation.score == evaluation.score else None
         sums = [source.macs, round(source.seconds, 4), round(overhead, 4)]
@@ -72,16 +62,8 @@ def run_one(
 
     found: dict[str, Any] = {"space": space, "method": method, "mode": mode, "seed": seed, "complete": True}
     try:
-        search(
-            bench.spaces[space],
-            evaluator,
-            {"macs": model.macs},
-            sampler=method,
-            evaluations=evaluations,
-            seed=seed,
-            seeds=bench.seeds[space],
-            progress=note,
-        )
+        racing = Racing() if mode == "racing" else None
+        run_search(bench, source, space, method, seed, evaluations, note, racing)
     except OutOfTimeError:
         found["complete"] = False
     except (SubLMError, ValueError, ImportError) as error:

@@ -105,16 +105,16 @@ def _method(
         if rows:
             names = ("hypervolume", "macs", "seconds", "own_seconds")
             found["at"][str(count)] = {
-                name: _spread(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)
+                name: spread(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)
             } | {"seeds": len(rows)}
     by_macs = [(curve, [row[4] / macs for row in t["trace"]]) for t, curve in curves]
     by_time = [(curve, [(row[5] + row[6]) / seconds for row in t["trace"]]) for t, curve in curves]
-    found["at_a_tenth_of_the_macs"] = _spread([_at(curve, cost, BUDGET) for curve, cost in by_macs])
-    found["at_a_tenth_of_the_seconds"] = _spread([_at(curve, cost, BUDGET) for curve, cost in by_time])
+    found["at_a_tenth_of_the_macs"] = spread([_at(curve, cost, BUDGET) for curve, cost in by_macs])
+    found["at_a_tenth_of_the_seconds"] = spread([_at(curve, cost, BUDGET) for curve, cost in by_time])
     needed = [_needed(curve, cost) for curve, cost in by_macs]
     reached = [value for value in needed if value is not None]
-    found["macs_for_the_goal"] = {"reached_by": len(reached), **(_spread(reached) if reached else {})}
-    found["dropped"] = _spread([sum(row[3] for row in t["trace"]) / len(t["trace"]) for t in traces])
+    found["macs_for_the_goal"] = {"reached_by": len(reached), **(spread(reached) if reached else {})}
+    found["dropped"] = spread([sum(row[3] for row in t["trace"]) / len(t["trace"]) for t in traces])
     found["errors"] = sorted({t["error"] for t in traces if "error" in t})
     return found
 
@@ -155,7 +155,8 @@ def _risk(bench: Bench, traces: list[dict[str, Any]]) -> dict[str, Any]:
     return {"checked": checked, "wrong": wrong, "margin": Racing().margin, "largest_excess": largest}
 
 
-def _spread(values: Sequence[float]) -> dict[str, float]:
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Mean and standard deviation; 0 of one value."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return {"mean": round(statistics.mean(values), 5), "deviation": round(deviation, 5)}
 
