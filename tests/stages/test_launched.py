@@ -37,11 +37,23 @@ def test_a_stage_is_trained_by_all_and_written_by_one(settings, tmp_path):
     assert notes[0] == notes[1]
     assert len(notes[0].splitlines()) == 2  # the teacher and the super-network
     assert (run / "supernet" / "model.safetensors").exists()
+    # Connected beyond the interpreter's end, now and then one of them would be aborted.
+    assert [(tmp_path / f"connected-{rank}").read_text() for rank in range(2)] == ["False", "False"]
     # What was trained by two is gone on with by one.
     touched = {p: p.stat().st_mtime_ns for p in run.rglob("*.safetensors")}
     front = sublm.compress(**settings, out=run)
     assert front["points"]
     assert {p: t for p, t in touched.items() if p.stat().st_mtime_ns != t} == {}
+
+
+def test_an_error_of_one_ends_all_and_is_told(settings, tmp_path):
+    sublm.compress(**settings, out=tmp_path / "run", dry_run=True)
+    (tmp_path / "break").touch()
+    done = launch(tmp_path, "train", tmp_path / "run")
+    assert done.returncode == 1
+    assert "RuntimeError: broken" in done.stderr
+    # It does not wait for the others, who wait for it.
+    assert (tmp_path / "connected-0").read_text() == "True"
 
 
 def test_what_cannot_be_done_together_is_refused_and_said_once(settings, tmp_path):

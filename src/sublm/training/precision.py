@@ -13,7 +13,7 @@ from accelerate.state import AcceleratorState, PartialState
 
 from sublm.errors import TrainingError
 from sublm.training.options import TrainOptions
-from sublm.training.team import runs_on_cpu
+from sublm.training.team import join_processes, runs_on_cpu
 
 Precision = Literal["fp32", "bf16", "fp16"]
 CPUINFO = Path("/proc/cpuinfo")
@@ -74,7 +74,7 @@ def open_accelerator(options: TrainOptions) -> Iterator[tuple[Accelerator, Preci
     if cpu and shared.get("num_processes", 1) == 1:
         shared.clear()
     try:
-        precision = choose_precision(options.precision, PartialState(cpu=cpu).device)
+        precision = choose_precision(options.precision, join_processes(cpu=cpu).device)
         accelerator = Accelerator(cpu=cpu, mixed_precision="no" if precision == "fp32" else precision)
         accelerator.gradient_accumulation_steps = 1  # the loop weighs its batches itself
         yield accelerator, precision

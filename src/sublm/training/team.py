@@ -6,7 +6,9 @@ and do their share of the rows.
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
 from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -75,11 +77,34 @@ def open_team() -> Team:
     """The team of this process, from the environment that `accelerate launch` and `torchrun` set."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Team()
-    state = PartialState(cpu=runs_on_cpu())
+    state = join_processes(cpu=runs_on_cpu())
     if state.num_processes == 1:
         return Team()
     group = torch.distributed.new_group(backend="gloo", timeout=_PATIENCE)
     return Team(state.process_index, state.num_processes, group)
+
+
+def join_processes(*, cpu: bool) -> PartialState:
+    """This process among those that were started together.
+
+    What connects them is closed when the process exits, if it was opened here: a thread of gloo that gives back its
+    last message while the interpreter ends aborts the process.
+    """
+    was_connected = _connected()
+    state = PartialState(cpu=cpu)
+    if _connected() and not was_connected:
+        atexit.register(_disconnect)
+    return state
+
+
+def _connected() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _disconnect() -> None:
+    # After an error that only this process met, the others may never answer: whoever started them ends them.
+    if _connected() and not hasattr(sys, "last_value"):
+        torch.distributed.destroy_process_group()
 
 
 def runs_on_cpu() -> bool:
