@@ -12,7 +12,7 @@ from sublm.progress import Progress, make_progress
 from sublm.run import Run, read_json
 from sublm.settings import Settings
 from sublm.stages.baselines import make_baselines
-from sublm.stages.latency import fit_predictor, wants_latency
+from sublm.stages.latency import check_predictor, fit_predictor
 from sublm.stages.masks import search_masks
 from sublm.stages.models import extract_models, make_models
 from sublm.stages.opening import open_workspace
@@ -127,9 +127,9 @@ def _execute(
         work = open_workspace(settings, run, progress, team)
         check_teacher(work)
         early = provisional(work)
+        check_predictor(work, early)
+        check_target(work, early, None)  # before latencies are measured, which takes a while
         if dry_run:
-            if not wants_latency(work):  # which nothing is known of before it is measured
-                check_target(work, early, None)
             return make_plan(work, early)
 
         predictor = fit_predictor(work, early)

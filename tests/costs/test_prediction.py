@@ -87,6 +87,7 @@ def test_an_additive_truth_is_recovered(supernet):
         "length": [4, 8],
         "batch": 1,
         "device": "cpu",
+        "model": {"type": "bert", **dataclasses.asdict(supernet.shape)},
     }
     assert torch.__version__.startswith(found.machine["torch"].split("+")[0])
 

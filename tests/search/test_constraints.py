@@ -4,7 +4,7 @@ import pytest
 
 from sublm.architectures.shape import Shape
 from sublm.errors import TargetError
-from sublm.search.constraints import Constraint, check_constraints, meets, parse_target, parse_targets
+from sublm.search.constraints import Constraint, check_constraints, meets, parse_target, parse_targets, target_cost
 from sublm.spaces import Subnet, small
 from sublm.spaces.subnet import count
 
@@ -44,11 +44,14 @@ def depth(subnet):
         ("memory<=40MiB", "memory", 40 * 2**20),
         ("memory<=0.5GB", "memory", 5e8),
         ("memory<=50%", "memory", 45e6),
+        ("memory<=4500B", "memory", 4500),
+        ("Latency<=8ms", "latency", 8),
+        ("SpeedUp>=4x", "latency", 10),
     ],
 )
 def test_targets_are_read(text, cost, limit):
     constraint = parse_target(text, LARGEST)
-    assert constraint.cost == cost
+    assert constraint.cost == target_cost(text) == cost
     assert constraint.limit == pytest.approx(limit)
 
 
@@ -71,7 +74,7 @@ def test_targets_are_read(text, cost, limit):
         ("flops<=5M", "macs<=5M"),
         ("score>=0.8", "targets limit costs"),
         ("memory<=5", "memory<=5MB"),
-        ("memory<=5M", "no unit of memory; use kB"),
+        ("memory<=5M", "no unit of memory; use B, kB"),
         ("energy<=5M", "latency, macs, memory, parameters"),
     ],
 )
@@ -116,6 +119,35 @@ def test_the_nearest_named_is_met_when_written_again():
         check_constraints(space, [Constraint("odd", 1)], costs)
     nearest = float(str(error.value).split("odd<=")[-1].split(")")[0])
     assert check_constraints(space, [Constraint("odd", nearest)], costs) == space.smallest
+
+
+@pytest.mark.parametrize(
+    ("text", "cost", "whole"),
+    [
+        ("latency<=0.001ms", "latency", 3.7),
+        ("speedup>=4000x", "latency", 3.7),
+        ("memory<=1kB", "memory", 9e7),
+        ("memory<=0.1%", "memory", 9e7),
+        ("parameters<=10", "parameters", 9e7),
+        ("macs<=0.001", "macs", 9e8),
+    ],
+)
+def test_every_limit_that_is_offered_can_be_typed_and_is_met(text, cost, whole):
+    space = small(SHAPE, step=8, min_layers=1)
+    largest = {cost: whole}
+    costs = {cost: lambda subnet: whole * macs(subnet) / macs(space.largest)}
+    with pytest.raises(TargetError) as error:
+        check_constraints(space, parse_targets([text], largest), costs)
+    offers = str(error.value).split("met: ")[1].split(")")[0].split(", or ")
+    assert len(offers) == (2 if text.startswith("speedup") else 1)
+    for offer in offers:
+        assert meets(space.smallest, parse_targets([offer], largest), costs), offer
+
+
+def test_a_share_is_one_of_what_the_whole_is_measured_at():
+    assert parse_target("speedup>=4x", LARGEST).limit_beside(80.0) == 20
+    assert parse_target("latency<=50%", LARGEST).limit_beside(80.0) == 40
+    assert parse_target("latency<=8ms", LARGEST).limit_beside(80.0) == 8
 
 
 def test_constraints_that_exclude_each_other_are_refused():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,14 +12,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import sublm
 from sublm.costs import Latency
-from sublm.errors import LatencyError, RunError
+from sublm.errors import LatencyError, RunError, TargetError
 from sublm.files import read_json, write_json
+from sublm.progress import Progress
 from sublm.search import Constraint, Evaluation, Finalists
 from sublm.spaces import Subnet
 from sublm.stages import latency, promise, results, search
 from sublm.stages.models import Point
+from sublm.stages.pretrain.costs import Deployed, deployer
 from sublm.stages.promise import find_finalists, further_evaluation, promised_latency
 from sublm.stages.workspace import Workspace
+from tests.supernet.families import tiny_model
 
 
 def evaluation(number, score, latency):
@@ -165,8 +169,61 @@ def test_a_predictor_is_taken_over_and_a_foreign_one_only_by_force(settings, tmp
     write_json(path, data | {"conditions": {**data["conditions"], "threads": 8}})
     with pytest.raises(LatencyError, match="threads 8 there, 1 here"):
         sublm.compress(**settings, out=tmp_path / "fourth", predictor=str(path))
+    write_json(path, data | {"conditions": {**data["conditions"], "model": {"type": "bert", "layers": 99}}})
+    with pytest.raises(LatencyError, match="a model of type bert, layers 99 there, of type bert, layers 3, hidden"):
+        sublm.compress(**settings, out=tmp_path / "fourth", predictor=str(path), force=True, dry_run=True)
     with pytest.raises(RunError, match="there is no file"):
         sublm.compress(**settings, out=tmp_path / "fifth", predictor="none.json")
+
+
+@pytest.mark.usefixtures("fake_clock")
+def test_a_speed_up_is_promised_beside_the_original_as_it_was_measured(settings, tmp_path):
+    settings |= {"target": ["Speedup>=1.2x"], "models": 2, "recover_epochs": 0}
+    own = sublm.compress(**settings, out=tmp_path / "own")
+    data = read_json(tmp_path / "own" / "latency.json")
+    halved = {name: value / 2 for name, value in data["model"]["coefficients"].items()}
+    quicker = {"machine": {**data["machine"], "processor": "Abacus"}, "model": data["model"] | {"coefficients": halved}}
+    write_json(tmp_path / "latency.json", data | quicker)
+    front = sublm.compress(**settings, out=tmp_path / "run", predictor=str(tmp_path / "latency.json"), force=True)
+    promised = front["promise"]
+    assert promised["limit_ms"] == pytest.approx(front["teacher"]["latency_ms"]["minimum"] / 1.2)
+    assert promised["kept"]
+    assert promised["finalists_broken"] == 0
+    assert promised["finalist_ms"] == pytest.approx(promised["measured_ms"], rel=0.01)
+    assert promised["predicted_ms"] == pytest.approx(own["promise"]["predicted_ms"] / 2)
+    assert [p["name"] for p in front["points"]] == [p["name"] for p in own["points"]]
+    assert "Abacus" in front["predictor"]["elsewhere"][0]
+    assert "Abacus" in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.usefixtures("fake_clock")
+def test_a_run_copied_from_another_machine_measures_anew(settings, tmp_path):
+    settings |= {"target": ["speedup>=1.2x"], "models": 1, "recover_epochs": 0}
+    sublm.compress(**settings, out=tmp_path / "run")
+    here = read_json(tmp_path / "run" / "latency.json")
+    write_json(tmp_path / "run" / "latency.json", here | {"machine": {**here["machine"], "processor": "Abacus"}})
+    assert sublm.compress(**settings, out=tmp_path / "run")["predictor"]["elsewhere"] == []
+    assert read_json(tmp_path / "run" / "latency.json")["machine"]["processor"] == here["machine"]["processor"]
+
+
+def test_models_are_deployed_into_files_of_their_own(tmp_path):
+    """Finalists are measured in several rounds: a later one must not meet the files of an earlier one."""
+    chosen = SimpleNamespace(runtime="onnx", runtime_precision="fp32")
+    work = SimpleNamespace(settings=chosen, tokenizer=None, progress=Progress())
+    models = [tiny_model("bert", "encoder", max_position_embeddings=64, num_hidden_layers=n) for n in (3, 1)]
+    files = [latency.deployer(work, tmp_path)(model) for model in models]
+    files += [deployer(Deployed("onnx"), tmp_path, None)(models[0])]
+    assert len({*files}) == 3
+    assert files[1].stat().st_size < files[0].stat().st_size == files[2].stat().st_size
+
+
+@pytest.mark.usefixtures("fake_clock")
+def test_what_needs_no_measurement_is_refused_before_one(settings, tmp_path, monkeypatch):
+    monkeypatch.delattr(latency, "fit_latency")
+    settings |= {"target": ["latency<=8ms", "macs<=10"]}
+    for dry_run in (False, True):
+        with pytest.raises(TargetError, match=r"macs<=10 \(the nearest"):
+            sublm.compress(**settings, out=tmp_path / "run", dry_run=dry_run)
 
 
 def test_a_pair_of_runtime_and_precision_that_there_is_none_of_is_refused_at_once(settings, tmp_path):

@@ -9,7 +9,7 @@ from sublm.costs.lengths import representative_lengths
 from sublm.costs.macs import macs
 from sublm.costs.memory import memory
 from sublm.costs.parameters import parameters
-from sublm.costs.prediction import LatencyPredictor, fit_latency, fit_times
+from sublm.costs.prediction import LatencyPredictor, fit_latency, fit_times, model_of
 from sublm.costs.reference import shape_costs
 from sublm.costs.table import latency_table
 
@@ -31,6 +31,7 @@ __all__ = [
     "measure_jobs",
     "measure_latency",
     "memory",
+    "model_of",
     "parameters",
     "representative_lengths",
     "shape_costs",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -41,7 +41,8 @@ class LatencyPredictor:
         ratios: Their measured by their predicted latency, ascending; what intervals are made of.
         points: Number of sub-networks measured.
         statistic: What of the measured latencies is predicted: "minimum" or "median".
-        conditions: Runtime, precision, threads, length, batch and device of the measurements.
+        conditions: Runtime, precision, threads, length, batch and device of the measurements, and the model: its type
+            and sizes, as `model_of` gives them.
         machine: What they were made on.
         largest: Milliseconds that the largest sub-network took, by which later sessions tell whether they are slower.
         reference: Milliseconds that another model took which was measured in its place; None without one.
@@ -225,11 +226,17 @@ def fit_latency(
         **options,
     )
     conditions = {name: value for name, value in sample.to_dict().items() if name in _CONDITIONS}
+    conditions["model"] = model_of(supernet)
     found = fit_times(Counts.of(chosen), times, conditions, model=model, statistic=statistic, seed=seed)
     first = float(getattr(sample, statistic))
     if reference is None:
         return replace(found, largest=first)
     return replace(found, largest=float(times[0]), reference=first)
+
+
+def model_of(supernet: SuperNet) -> dict[str, Any]:
+    """What a predictor is bound to: the type and the sizes of the model, as plain data."""
+    return {"type": supernet.layout.architecture.model_type, **asdict(supernet.shape)}
 
 
 def fit_times(

@@ -319,6 +319,8 @@ def measuring(front: Mapping[str, Any]) -> list[str]:
             "In the search, latency was predicted from measured sub-networks; held-out error "
             f"{100 * predictor['error']:.1f} %{between}. The models in the tables were measured themselves."
         )
+        if predictor.get("elsewhere"):
+            text.append(f"The predictor was fitted on another device: {'; '.join(predictor['elsewhere'])}.")
     if kept := front.get("promise"):
         text.append(_promise_text(kept))
     text.append("MACs are multiply-accumulates of one text; parameters are those stored.")

@@ -1,6 +1,6 @@
 """Search: the study, its samplers, constraints and Pareto arithmetic."""
 
-from sublm.search.constraints import Constraint, check_constraints, parse_target, parse_targets
+from sublm.search.constraints import Constraint, check_constraints, parse_target, parse_targets, target_cost
 from sublm.search.evaluation import Evaluation
 from sublm.search.executors import check_cluster, open_executor
 from sublm.search.fidelity import Fidelity, fidelity, kendall_tau, pairwise_accuracy
@@ -32,4 +32,5 @@ __all__ = [
     "parse_targets",
     "ratio_near",
     "search",
+    "target_cost",
 ]

@@ -6,7 +6,7 @@ import math
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sublm.errors import TargetError
 from sublm.spaces.space import SearchSpace
@@ -17,8 +17,11 @@ Costs = Mapping[str, Callable[[Subnet], float]]
 EXAMPLES = "'latency<=8ms', 'speedup>=4x', 'parameters<=0.5', 'macs<=25%', 'macs<=500M' or 'memory<=60MB'"
 
 _COUNTS = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
-_SIZES = {"kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
+_SIZES = {"B": 1.0, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
 _TIMES = {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3}
+_UNITS = {"latency": (1.0, "ms"), "memory": (1e6, "MB")}
+"""Those without which a limit is refused: how many of the cost's own they are, and how they are written."""
+
 _NAMES = {"params": "parameters", "size": "parameters", "latency_ms": "latency"}
 _TARGET = re.compile(r"\s*([A-Za-z_]+)\s*(<=|>=|<|>|==?|≤|≥)\s*([-+]?[0-9._]+(?:[eE][-+]?[0-9]+)?)\s*([A-Za-zµ%]*)\s*")
 
@@ -30,10 +33,12 @@ class Constraint:
     Attributes:
         cost: Name of the cost.
         limit: Largest allowed, in the cost's unit (latency: milliseconds, memory: bytes).
+        share: Of the whole super-network's cost, if the limit was given so.
     """
 
     cost: str
     limit: float
+    share: float | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.limit):
@@ -41,6 +46,10 @@ class Constraint:
 
     def __str__(self) -> str:
         return f"{self.cost}<={self.limit:g}"
+
+    def limit_beside(self, whole: float) -> float:
+        """The limit where the whole was measured to cost something else than was believed when the limit was set."""
+        return self.limit if self.share is None else self.share * whole
 
 
 def parse_target(text: str, largest: Mapping[str, float]) -> Constraint:
@@ -75,7 +84,7 @@ def parse_target(text: str, largest: Mapping[str, float]) -> Constraint:
     if sign not in ((">=", ">", "≥") if upward else ("<=", "<", "≤")):
         wanted = ">=" if upward else "<="
         raise TargetError(f"The target {text!r} must use {wanted}: write {name}{wanted}{digits}{unit}.")
-    cost = {"speedup": "latency", "compression": "parameters"}.get(name, name)
+    cost = _cost(name)
     if cost not in largest:
         raise TargetError(f"The target {text!r} needs the cost {cost!r}; there are {', '.join(sorted(largest))}.")
     if number <= 0:
@@ -84,16 +93,35 @@ def parse_target(text: str, largest: Mapping[str, float]) -> Constraint:
     if upward:
         if unit not in ("", "x", "X"):
             raise TargetError(f"The target {text!r}: {name} is a factor; write {name}>={digits}x.")
-        return Constraint(cost, whole / number)
-    return Constraint(cost, _limit(text, cost, number, unit, whole))
+        return Constraint(cost, whole / number, 1 / number)
+    share = _share(cost, number, unit)
+    if share is not None:
+        return Constraint(cost, share * whole, share)
+    return Constraint(cost, _limit(text, cost, number, unit))
 
 
-def _limit(text: str, cost: str, number: float, unit: str, whole: float) -> float:
-    """The limit in the cost's own unit."""
+def target_cost(text: str) -> str:
+    """The cost that a target limits: `latency` for "speedup>=4x"; empty if the target cannot be read."""
+    match = _TARGET.fullmatch(text)
+    return _cost(match[1]) if match else ""
+
+
+def _cost(name: str) -> str:
+    name = _NAMES.get(name.lower(), name.lower())
+    return {"speedup": "latency", "compression": "parameters"}.get(name, name)
+
+
+def _share(cost: str, number: float, unit: str) -> float | None:
+    """The limit as a share of the whole, if that is what was written."""
     if unit == "%":
-        return number / 100 * whole
+        return number / 100
     if unit in ("x", "X"):
-        return number * whole
+        return number
+    return number if not unit and number <= 1 and cost not in ("latency", "memory") else None
+
+
+def _limit(text: str, cost: str, number: float, unit: str) -> float:
+    """The limit in the cost's own unit."""
     units = {"latency": _TIMES, "memory": _SIZES}.get(cost, _COUNTS)
     if unit in units:
         return number * units[unit]
@@ -104,7 +132,7 @@ def _limit(text: str, cost: str, number: float, unit: str, whole: float) -> floa
         raise TargetError(
             f"The target {text!r} needs a unit: write {cost}<={number:g}{usual}, or {number:g}x for a share."
         )
-    return number * whole if number <= 1 else number
+    return number
 
 
 def parse_targets(texts: Sequence[str], largest: Mapping[str, float]) -> tuple[Constraint, ...]:
@@ -146,14 +174,30 @@ def check_constraints(space: SearchSpace, constraints: Sequence[Constraint], cos
         reached = [costs[constraint.cost](subnet) for subnet in known]
         nearest = min((cost for cost in reached if cost == cost), default=math.inf)  # NaN is never reached
         if nearest > constraint.limit:
-            broken.append(f"{constraint} (the nearest that is met: {constraint.cost}<={_above(nearest)})")
+            broken.append(f"{_written(constraint)} (the nearest that is met: {_offer(constraint, nearest)})")
     if broken:
         raise TargetError(
             f"No sub-network of the space {space.name!r} meets {'; '.join(broken)}. "
             "Loosen the target, or choose a space that reaches further down."
         )
-    wanted = " and ".join(str(constraint) for constraint in constraints)
+    wanted = " and ".join(_written(constraint) for constraint in constraints)
     raise TargetError(f"No sub-network of the space {space.name!r} meets {wanted} at once; loosen one of them.")
+
+
+def _offer(constraint: Constraint, nearest: float) -> str:
+    """What can be asked for instead, as it is typed."""
+    scale, unit = _UNITS.get(constraint.cost, (1.0, ""))
+    offer = f"{constraint.cost}<={_above(nearest / scale)}{unit}"
+    if constraint.cost == "latency" and constraint.share:
+        slower = float(_above(nearest * constraint.share / constraint.limit))
+        return f"{offer}, or speedup>={math.floor(1000 / slower) / 1000:g}x"
+    return offer
+
+
+def _written(constraint: Constraint) -> str:
+    """A constraint as it is typed, with its unit."""
+    scale, unit = _UNITS.get(constraint.cost, (1.0, ""))
+    return f"{constraint.cost}<={constraint.limit / scale:g}{unit}"
 
 
 def _above(value: float) -> str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sublm.costs import LatencyPredictor, cost_model, fit_latency, representative_lengths
+from sublm.costs import LatencyPredictor, cost_model, fit_latency, model_of, representative_lengths
 from sublm.errors import LatencyError
 from sublm.export import Deployment
 from sublm.run import file_fingerprint, write_json
+from sublm.search import target_cost
 from sublm.spaces import StratifiedSampler, Subnet
 from sublm.stages.supernet import Prepared
 from sublm.stages.workspace import Workspace
@@ -27,8 +29,7 @@ SAME_LENGTHS = 0.1
 
 def wants_latency(work: Workspace) -> bool:
     """Whether the search needs latencies."""
-    texts = " ".join(work.settings.target)
-    return "latency" in work.settings.objectives or "latency" in texts or "speedup" in texts
+    return "latency" in work.settings.objectives or any(target_cost(text) == "latency" for text in work.settings.target)
 
 
 def latency_options(work: Workspace) -> dict[str, Any]:
@@ -60,9 +61,12 @@ def fit_predictor(work: Workspace, prepared: Prepared) -> LatencyPredictor | Non
         inputs["predictor"] = file_fingerprint(Path(given))
     stage = work.stage("latency", inputs, ["latency.json"])
     path = work.run.folder / "latency.json"
+    may_be_foreign = given is not None or work.settings.force
+    if stage.done and not may_be_foreign and (elsewhere := LatencyPredictor.load(path, force=True).differences()):
+        stage.state, stage.changed = "stale", tuple(elsewhere)  # the run was copied
     if not stage.done and given is not None:
         with work.doing(stage, f"Taking the latency predictor {given}"):
-            write_json(path, _given_predictor(Path(given), options, force=work.settings.force).to_dict())
+            write_json(path, _given_predictor(Path(given), options, prepared, force=work.settings.force).to_dict())
     elif not stage.done:
         title = f"Measuring the latency of {LATENCY_SAMPLES} sub-networks"
         with work.doing(stage, title, unit="model") as folder:
@@ -72,6 +76,8 @@ def fit_predictor(work: Workspace, prepared: Prepared) -> LatencyPredictor | Non
             stage.result |= {"error": predictor.error, "tau": predictor.tau}
             write_json(path, predictor.to_dict())
     predictor = LatencyPredictor.load(path, force=work.settings.force)
+    if elsewhere := predictor.differences():
+        work.progress.warning(f"The latency predictor was fitted on another device: {'; '.join(elsewhere)}.")
     low, high = predictor.factors(0.9)
     work.progress.message(
         f"Latency is predicted with a held-out error of {predictor.error:.1%} (tau {predictor.tau:.2f}); nine of ten "
@@ -82,6 +88,17 @@ def fit_predictor(work: Workspace, prepared: Prepared) -> LatencyPredictor | Non
             "The latencies scatter: is the machine busy? Targets on latency will be met less exactly."
         )
     return predictor
+
+
+def check_predictor(work: Workspace, prepared: Prepared) -> None:
+    """Refuses a predictor that was given and does not predict what this run asks for.
+
+    Raises:
+        LatencyError: If it does not.
+    """
+    if work.settings.predictor is not None and wants_latency(work):
+        path, options = Path(work.settings.predictor), latency_options(work)
+        _given_predictor(path, options, prepared, force=work.settings.force)
 
 
 def _sample(prepared: Prepared, number: int, seed: int) -> list[Subnet]:
@@ -107,8 +124,8 @@ def deployer(work: Workspace, folder: Path, *, total: int | None = None) -> Call
         number = next(numbers)
         if total and number < total:
             work.progress.update(number, total)
-        scratch = folder / str(number)
-        scratch.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.mkdtemp(dir=folder)  # a file that is there already would be measured instead
         return Deployment(model, scratch, tokenizer=work.tokenizer).form(
             work.settings.runtime, work.settings.runtime_precision
         )
@@ -116,7 +133,7 @@ def deployer(work: Workspace, folder: Path, *, total: int | None = None) -> Call
     return deploy
 
 
-def _given_predictor(path: Path, options: dict[str, Any], *, force: bool) -> LatencyPredictor:
+def _given_predictor(path: Path, options: dict[str, Any], prepared: Prepared, *, force: bool) -> LatencyPredictor:
     """Reads a predictor and makes sure that it predicts what this run asks for."""
     predictor = LatencyPredictor.load(path, force=force)
     names = ("runtime", "precision", "threads", "batch")
@@ -125,6 +142,9 @@ def _given_predictor(path: Path, options: dict[str, Any], *, force: bool) -> Lat
         for name in names
         if predictor.conditions.get(name) != options[name]
     ]
+    there, here = predictor.conditions.get("model"), model_of(prepared.supernet)
+    if there is not None and there != here:  # files of earlier versions do not say
+        differing.append(f"a model of {_in_words(there)} there, of {_in_words(here)} here")
     means = [float(np.mean(lengths)) for lengths in (predictor.conditions.get("length", 0), options["length"])]
     if abs(means[0] / means[1] - 1) > SAME_LENGTHS and not force:
         differing.append(
@@ -136,3 +156,7 @@ def _given_predictor(path: Path, options: dict[str, Any], *, force: bool) -> Lat
             "--predictor out to fit one."
         )
     return predictor
+
+
+def _in_words(model: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in model.items())

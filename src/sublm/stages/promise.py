@@ -13,7 +13,7 @@ from sublm.search import Evaluation, Finalists, keep_promise, ratio_near
 from sublm.search.finalists import MARGIN
 from sublm.stages.latency import deployer, latency_options
 from sublm.stages.models import Point, choose, make_model, names_for
-from sublm.stages.results import latency_ms, measure, promised_latency
+from sublm.stages.results import latency_ms, measure, measured_limits, promised_latency
 from sublm.stages.search import Found
 from sublm.stages.supernet import Prepared
 from sublm.stages.teacher import TeacherResult
@@ -39,31 +39,43 @@ def measure_finalists(work: Workspace, prepared: Prepared, found: Found) -> Foun
     cost = next(name for name in s.objectives if name != "score")
     scored = [e for e in found.eligible if math.isfinite(e.score) and not e.dropped]
     options = latency_options(work)
-    inputs = options | {"limit": limit, "cost": cost, "models": s.models, "evaluations": len(found.evaluations)}
+    inputs = options | {
+        "limit": limit,
+        "shares": [c.share for c in found.constraints if c.cost == "latency"],
+        "cost": cost,
+        "models": s.models,
+        "evaluations": len(found.evaluations),
+    }
     if found.mark:
         inputs["mark"] = found.mark  # the search is no stage of the chain
     stage = work.stage("finalists", inputs, upto="search")
     by_key = {e.subnet.key: e for e in scored}
+    known, milliseconds = _known_largest(found.predictor), dict[str, float]()
     if not stage.done:
         with work.doing(stage, "Measuring the finalists") as folder:
 
             def measure_them(evaluations: list[Evaluation]) -> dict[str, float]:
                 subnets = [e.subnet for e in evaluations]
-                times, _ = measure_subnets(
+                times, largest = measure_subnets(
                     prepared.supernet,
                     subnets,
                     prepare=deployer(work, folder),
-                    known=_known_largest(found.predictor),
+                    known=known,
                     rounds=40,
                     budget_s=60.0,
                     **options,
                 )
-                return {subnet.key: float(time) for subnet, time in zip(subnets, times, strict=True)}
+                found_here = {subnet.key: float(time) for subnet, time in zip(subnets, times, strict=True)}
+                milliseconds.update(found_here)
+                # Beside the largest as it was measured, a speed-up allows more or less than beside the predicted one.
+                here = promised_latency(measured_limits(found.constraints, min(largest.minimum, known or math.inf)))
+                assert here is not None
+                return {key: time * limit / here for key, time in found_here.items()}
 
             kept = find_finalists(found.front, scored, limit, lambda es: choose(es, cost, s.models), measure_them)
             stage.result |= {
                 "chosen": [e.subnet.key for e in kept.chosen],
-                "measured": kept.measured,
+                "measured": milliseconds,
                 "ratio": kept.ratio,
                 "broken": list(kept.broken),
             }
@@ -76,8 +88,8 @@ def measure_finalists(work: Workspace, prepared: Prepared, found: Found) -> Foun
         finalists = replace(finalists, chosen=[] if least is None else [least])
     if finalists.broken:
         work.progress.message(
-            f"{len(finalists.broken)} of {len(finalists.measured)} finalists take longer than {limit:.4g} ms when "
-            "measured; others take their place"
+            f"{len(finalists.broken)} of {len(finalists.measured)} finalists take longer than "
+            f"{' and '.join(s.target)} allows when measured; others take their place"
         )
     return replace(found, finalists=finalists)
 
@@ -128,8 +140,8 @@ def correct_models(
     Returns:
         All models, and the original's latency from the last measurement.
     """
-    limit = promised_latency(found.constraints)
     for attempt in range(ATTEMPTS):
+        limit = promised_latency(measured_limits(found.constraints, original["minimum"]))
         if limit is None or any(latency_ms(point) <= limit for point in points):
             break
         further = further_evaluation([e for e in found.eligible if not e.dropped], points, limit)

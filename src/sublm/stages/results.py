@@ -104,6 +104,16 @@ def _milliseconds(latency: Latency) -> dict[str, float]:
     }
 
 
+def measured_limits(constraints: Sequence[Constraint], original: float) -> tuple[Constraint, ...]:
+    """The constraints once the original is measured: a share of its latency, or a speed-up, is one of what it took.
+
+    Args:
+        constraints: As the search kept them, beside the original's predicted latency.
+        original: Milliseconds.
+    """
+    return tuple(replace(c, limit=c.limit_beside(original)) if c.cost == "latency" else c for c in constraints)
+
+
 def promised_latency(constraints: Sequence[Constraint]) -> float | None:
     """The tightest limit on latency, in milliseconds."""
     return min((c.limit for c in constraints if c.cost == "latency"), default=None)
@@ -199,7 +209,8 @@ def build_front(
     scores = work.run.result("teacher") if work.run.knows("teacher") else {}
     validation = scores.get("validation") or work.scores(teacher.model, "validation")
     costs, largest = teacher.costs, Subnet.full(teacher.costs.shape)
-    chosen, why = decide(work, points, found.constraints, scores.get("search", {}).get(work.metric))
+    constraints = measured_limits(found.constraints, original_latency["minimum"])
+    chosen, why = decide(work, points, constraints, scores.get("search", {}).get(work.metric))
     compare_with_original(work, teacher, chosen)
     options = latency_options(work)
     on_front = {evaluation.number for evaluation in found.front}
@@ -274,8 +285,10 @@ def build_front(
         ],
         "baselines": [{k: v for k, v in b.items() if k not in ("model", "onnx")} for b in baselines],
         "racing": found.racing,
-        "predictor": found.predictor.summary() if found.predictor else None,
-        "promise": promise(points, chosen, found.constraints, found.finalists),
+        "predictor": found.predictor.summary() | {"elsewhere": found.predictor.differences()}
+        if found.predictor
+        else None,
+        "promise": promise(points, chosen, constraints, found.finalists),
         "stages": work.run.seconds(),
         "machine": work.run.machine,
         "fingerprints": {"model": work.model_fingerprint, "data": data.fingerprint},

@@ -25,6 +25,7 @@ from sublm.search import (
     pareto,
     parse_targets,
     search,
+    target_cost,
 )
 from sublm.search.racing import Racing, in_words, review, summarise
 from sublm.search.samplers import Sampler, check_sampler
@@ -100,11 +101,15 @@ def make_sampler(settings: Settings) -> Sampler:
 
 
 def check_target(work: Workspace, prepared: Prepared, predictor: LatencyPredictor | None) -> tuple[Constraint, ...]:
-    """Reads the targets and makes sure that something in the space meets them, and that the sampler can search it."""
+    """Reads the targets and makes sure that something in the space meets them, and that the sampler can search it.
+
+    Without a predictor those on latency are left out, which nothing is known of before it is measured.
+    """
     check_sampler(make_sampler(work.settings), prepared.space)
     costs = costs_of(work, prepared, predictor)
     whole = {name: cost(prepared.supernet.largest) for name, cost in costs.items()}
-    constraints = parse_targets(work.settings.target, whole)
+    targets = [text for text in work.settings.target if predictor is not None or target_cost(text) != "latency"]
+    constraints = parse_targets(targets, whole)
     check_constraints(prepared.space, constraints, costs)
     return constraints
 

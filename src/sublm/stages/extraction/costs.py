@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -43,12 +43,10 @@ def measure(
         scratch: Where files that the runtime reads are written.
         seed: Of the order and the tokens.
     """
-    numbers = itertools.count()
+    scratch.mkdir(parents=True, exist_ok=True)
 
     def prepare(model: Any) -> Any:
-        folder = scratch / str(next(numbers))
-        folder.mkdir(parents=True)
-        return Deployment(model, folder).form(options["runtime"], options["precision"])
+        return Deployment(model, tempfile.mkdtemp(dir=scratch)).form(options["runtime"], options["precision"])
 
     def make(shape: Shape) -> Any:
         return with_random_weights(shaped_config(family.config, shape), 0).base_model.eval()

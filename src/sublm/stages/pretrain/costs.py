@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import random
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,11 +164,10 @@ def measure(
 
 def deployer(deployed: Deployed, scratch: Path, tokenizer: Any) -> Callable[[Any], Any]:
     """Brings each encoder it is given into the form that is deployed; files go into the folder."""
-    numbers = itertools.count()
 
     def deploy(model: Any) -> Any:
-        folder = scratch / str(next(numbers))
-        folder.mkdir(parents=True, exist_ok=True)
+        scratch.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.mkdtemp(dir=scratch)  # a file that is there already would be measured instead
         return Deployment(model, folder, tokenizer=tokenizer).form(deployed.runtime, deployed.precision)
 
     return deploy
