@@ -123,17 +123,19 @@ def _execute(
     until: str | None,
 ) -> dict[str, Any]:
     with Run(folder, settings.deciding(), overwrite=overwrite, seed=settings.seed) as run:
-        run.remember("settings", settings.lasting())
         work = open_workspace(settings, run, progress, team)
         check_teacher(work)
         early = provisional(work)
         check_predictor(work, early)
         check_target(work, early, None)  # before latencies are measured, which takes a while
+        if dry_run or not run.remembers("settings"):
+            run.remember("settings", settings.lasting())
         if dry_run:
             return make_plan(work, early)
 
         predictor = fit_predictor(work, early)
         check_target(work, early, predictor)  # refused before the long work
+        run.remember("settings", settings.lasting())  # what was refused is not asked for again by the next command
         if until is None:
             tell_time(work, early)
         teacher = make_teacher(work)
@@ -198,7 +200,10 @@ def run_stage(
         raise RunError(f"There is no stage {stage!r}; there are {', '.join(STAGES)}.")
     if not (folder / "run.json").exists():
         raise RunError(f"{folder} holds no run; start one with `sublm compress`.")
-    settings = Settings.from_dict(read_json(folder / "run.json")["settings"])
+    kept = read_json(folder / "run.json").get("settings")
+    if kept is None:
+        raise RunError(f"The run {folder} was refused before it began; start it with `sublm compress`.")
+    settings = Settings.from_dict(kept)
     if stage == "recover" and not settings.recover_epochs:
         changes = {"recover_epochs": 1} | (changes or {})
     changed = settings.changed(**(changes or {}))

@@ -288,6 +288,10 @@ class Run:
             raise RunError(f"The stage {name!r} of {self.folder} is not done; run `sublm compress` again.")
         return dict(record["result"])
 
+    def remembers(self, name: str) -> bool:
+        """Whether something was kept beside the stages."""
+        return name in self._data
+
     def remember(self, name: str, value: Any) -> None:
         """Keeps something beside the stages in `run.json`, such as the whole settings."""
         self._check_open()

@@ -258,6 +258,7 @@ class Settings:
             ("space_steps", 2),
             ("movement_epochs", 1),
             ("racing_check", 0),
+            ("seed", 0),
         ):
             if getattr(self, name) is not None and getattr(self, name) < least:
                 raise RunError(f"{name} must be at least {least}; got {getattr(self, name)}.")
@@ -315,6 +316,8 @@ class Settings:
         wrong = [name for name in self.objectives if name not in ("score", "macs", "parameters", "latency", "memory")]
         if wrong:
             raise RunError(f"objectives: {wrong} not known; choose from score, macs, parameters, latency, memory.")
+        if len({*self.objectives}) < len(self.objectives):
+            raise RunError(f"objectives: each can be given once; got {', '.join(self.objectives)}.")
         if self.hours is not None and not self.hours > 0:
             raise RunError(f"hours must be above 0; got {self.hours}.")
         if self.hours is not None and not self.standalone:
@@ -323,6 +326,8 @@ class Settings:
             raise RunError("rearrange is a step of no_train: add that, or leave it out.")
         if self.standalone and self.reconstruct:
             raise RunError("reconstruct follows the super-network, and a standalone search trains none: leave it out.")
+        if self.standalone and self.racing:
+            raise RunError("racing gives up evaluations, and a standalone search trains: leave it out, or take moasha.")
         if self.standalone and self.storage is not None:
             raise RunError("storage shares scores, and a standalone search has models to keep; use workers, or ray.")
         if self.standalone and not self.epochs:
@@ -411,7 +416,10 @@ class Settings:
         return {name: value for name, value in self.to_dict().items() if name not in NOT_DECIDING}
 
     def changed(self, **changes: Any) -> Settings:
-        """A copy with some settings changed."""
+        """A copy with some changed, and without what was set for the sampler or the kind of search that is replaced."""
+        for name, other in (("sampler", "population"), ("standalone", "hours")):
+            if changes.get(name, getattr(self, name)) != getattr(self, name):
+                changes.setdefault(other, None)
         return replace(self, **changes)
 
     @property

@@ -76,7 +76,7 @@ def test_a_sampler_with_its_own_settings():
         (lambda: NSGA2(population=1), "at least 2"),
         (lambda: MOREA(tournament=0), "at least 1"),
         (lambda: ParetoEA(reach=0), "share of the range"),
-        (lambda: AutoTinyBERT(size=1), "at least 2"),
+        (lambda: AutoTinyBERT(population=1), "at least 2"),
         (lambda: AutoTinyBERT(mutation=0, exploration=0), "nor both zero"),
         (lambda: AutoTinyBERT(band=(0.9, 1.1)), "at most 1"),
         (lambda: Grid(levels=1), "at least 2"),
@@ -195,7 +195,7 @@ def parents_of(found, history, most):
 
 
 def test_autotinybert_takes_parents_by_fitness_and_generation():
-    own = {"size": 4, "exploration": 0.0, "rate": 0.0}  # one variable moves
+    own = {"population": 4, "exploration": 0.0, "rate": 0.0}  # one variable moves
     history = observed([(-0.9, 1), (-0.5, 1), (math.nan, 1), (-0.4, 1), (-0.8, 1), (-0.7, 1), (-0.6, 1), (-0.1, 1)])
     limited = anything_goes(constraints=(Constraint("depth", 0.0),))  # a limit without a band
     best = parents_of(proposals(AutoTinyBERT(**own), limited, history, 200), history, 1)
@@ -205,14 +205,14 @@ def test_autotinybert_takes_parents_by_fitness_and_generation():
 
 
 def test_autotinybert_without_constraints_goes_by_rank():
-    own = {"size": 4, "exploration": 0.0, "rate": 0.0}
+    own = {"population": 4, "exploration": 0.0, "rate": 0.0}
     history = observed([(-0.9, 9), (-0.1, 1), (-0.1, 9), (-0.1, 9)])  # two on the front, two behind
     assert parents_of(proposals(AutoTinyBERT(**own), anything_goes(), history, 100), history, 1) == {0, 1}
 
 
 def test_autotinybert_takes_all_when_all_are_equally_fit():
     history = observed([(-0.5, 1)] * 4)
-    own = AutoTinyBERT(size=4, exploration=0.0, rate=0.0)
+    own = AutoTinyBERT(population=4, exploration=0.0, rate=0.0)
     found = proposals(own, anything_goes(objectives=("score",)), history, 100)
     assert parents_of(found, history, 1) == {0, 1, 2, 3}
 

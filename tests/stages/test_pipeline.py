@@ -20,6 +20,7 @@ from sublm.export import check_onnx
 from sublm.importance import Importance
 from sublm.pipeline import run_stage
 from sublm.recipes import load_recipe
+from sublm.settings import Settings
 from sublm.spaces import SearchSpace
 from sublm.stages.workspace import Workspace
 from sublm.tasks import build_model, encode, evaluate, load_task, load_tokenizer
@@ -339,11 +340,40 @@ def test_a_stage_alone_does_what_comes_before_and_no_more(settings, tmp_path):
     found = run_stage("search", run=tmp_path / "run", changes={"evaluations": 6})
     assert found["evaluations"] == 6
     assert not (tmp_path / "run" / "models").exists()
+    for wrong in ({"sampler": "magic"}, {"target": ["macs<=0.01%"]}):
+        with pytest.raises((RunError, TargetError)):
+            run_stage("search", run=tmp_path / "run", changes=wrong)  # and is forgotten
     extracted = run_stage("extract", run=tmp_path / "run", changes={"models": 2})
     assert 0 < len(extracted) <= 2
     assert all(sublm.load(entry["folder"]) is not None for entry in extracted.values())
     found = run_stage("recover", run=tmp_path / "run")
     assert all(point["train_seconds"] > 0 for point in found["points"])
+
+
+def test_a_search_that_is_done_is_only_read(settings, tmp_path):
+    """What is missing in the log is missing, rather than recorded as failed."""
+    sublm.compress(**settings | {"recover_epochs": 0, "epochs": 0}, out=tmp_path / "run")
+    log = tmp_path / "run" / "search" / "evaluations.jsonl"
+    log.write_text("".join(log.read_text(encoding="utf-8").splitlines(keepends=True)[:-1]), encoding="utf-8")
+    found = run_stage("search", run=tmp_path / "run")
+    assert found["evaluations"] == settings["evaluations"] - 1
+    assert log.read_text(encoding="utf-8").count("\n") == settings["evaluations"] - 1
+
+
+def test_what_was_set_for_a_sampler_goes_with_it():
+    settings = Settings("m", "t", sampler="nsga2", population=8)
+    assert settings.changed(evaluations=9).population == 8
+    assert settings.changed(sampler="nsga2").population == 8
+    assert settings.changed(sampler="ehvi").population is None
+    assert settings.changed(sampler="autotinybert", population=6).population == 6
+    assert Settings("m", "t", standalone=True, hours=1.0).changed(standalone=False).hours is None
+
+
+def test_a_run_that_was_refused_is_to_be_begun_anew(settings, tmp_path):
+    with pytest.raises(TargetError):
+        sublm.compress(**settings | {"target": ["macs<=0.01%"]}, out=tmp_path / "run")
+    with pytest.raises(RunError, match="refused before it began"):
+        run_stage("train", run=tmp_path / "run")
 
 
 def test_the_published_recipe_runs(settings, tmp_path):
@@ -363,6 +393,8 @@ def test_the_published_recipe_runs(settings, tmp_path):
         ({"space": "tiny"}, "space='tiny' is not known"),
         ({"strategy": "magic"}, "strategy='magic' is not known"),
         ({"objectives": ["score"]}, "at least one cost"),
+        ({"objectives": ["score", "macs", "macs"]}, "each can be given once"),
+        ({"seed": -1}, "seed must be at least 0"),
         ({"objectives": ["score", "flops"]}, "flops"),
         ({"baselines": ["luck"]}, "luck"),
         ({"search_share": 1.5}, "search_share"),

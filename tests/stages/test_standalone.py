@@ -263,6 +263,9 @@ def test_a_plan_counts_the_epochs_that_halving_leaves(settings, tmp_path):
     assert [stage["name"] for stage in plans["random"]] == ["standalone", "models"]
     assert "4 candidates, each trained alone, 5.0 epochs of 5 on average" in plans["random"][0]["work"]
     assert "1.9 epochs of 5 on average" in plans["moasha"][0]["work"]  # 1 + 2/3 + 2/9
+    tiny = settings | {"sampler": "random", "space": "small", "step": 32, "evaluations": 10_000}
+    plan = sublm.compress(**tiny, out=tmp_path / "tiny", dry_run=True)
+    assert 0 < int(plan["stages"][0]["work"].split()[0]) < 10_000  # no more than there are
 
 
 @pytest.mark.parametrize(
@@ -271,6 +274,7 @@ def test_a_plan_counts_the_epochs_that_halving_leaves(settings, tmp_path):
         ({"standalone": False, "hours": 1.0}, "add standalone"),
         ({"hours": 0.0}, "hours must be above 0"),
         ({"storage": "sqlite:///x"}, "has models to keep"),
+        ({"racing": True}, "racing gives up evaluations"),
         ({"epochs": 0}, "epochs must be at least 1"),
     ],
 )

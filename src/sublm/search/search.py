@@ -61,8 +61,8 @@ def search(
 
     With several workers, evaluations are recorded as they end. Samplers that look at nothing but what has been proposed
     before (`random`, `grid`, `exhaustive`) find the same front with any number of workers. Others learn from what is
-    finished when they propose, so their searches differ with the number of workers and from run to run; one worker
-    repeats itself exactly.
+    finished when they propose, so their searches differ with the number of workers and from run to run, as do all if
+    `evaluate` gives up early what is seen to be beaten; one worker repeats itself exactly.
 
     Args:
         space: Where to search.

@@ -84,7 +84,7 @@ def make_plan(work: Workspace, prepared: Prepared | None = None, *, whole_job: b
     if s.no_train:
         add("masks", f"{plural(len(s.sizes or SIZES), 'size')} on {ROWS} rows", *_without_training(s, row, search_rows))
     elif s.standalone:
-        add("standalone", *_standalone(s, mean * (step_rows + search_rows * row)))
+        add("standalone", *_standalone(s, prepared.space.size, mean * (step_rows + search_rows * row)))
     else:
         add("search", f"{s.evaluations} sub-networks on {search_rows} rows", s.evaluations * mean * search_rows * row)
     if s.recover_epochs:
@@ -176,11 +176,12 @@ def _without_training(settings: Settings, row: float, search_rows: int) -> list[
     return [ROWS * row * (1 + BACKWARD) + sum(settings.sizes or SIZES) * row * (4 * ROWS + search_rows)]
 
 
-def _standalone(settings: Settings, epoch: float) -> tuple[str, float]:
+def _standalone(settings: Settings, size: int, epoch: float) -> tuple[str, float]:
     """What a standalone search does, and for how long.
 
     Args:
         settings: Of the run.
+        size: Of the space.
         epoch: Seconds of an epoch of a candidate of mean size.
     """
     s, left, epochs, before = settings, 1.0, 0.0, 0
@@ -189,8 +190,9 @@ def _standalone(settings: Settings, epoch: float) -> tuple[str, float]:
     for level in (*levels, s.epochs):
         epochs += left * (level - before)
         before, left = level, left / (halving.eta if isinstance(halving, MOASHA) else 1)
-    seconds = s.evaluations * epochs * epoch / s.workers
-    what = f"{s.evaluations} candidates, each trained alone, {epochs:.1f} epochs of {s.epochs} on average"
+    candidates = min(s.evaluations, size)
+    seconds = candidates * epochs * epoch / s.workers
+    what = f"{candidates} candidates, each trained alone, {epochs:.1f} epochs of {s.epochs} on average"
     if s.hours is not None:
         what += f"; {s.hours:g} h at most"
         seconds = min(seconds, 3600 * s.hours)

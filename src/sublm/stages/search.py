@@ -153,7 +153,7 @@ def search_subnets(
             objectives=s.objectives,
             constraints=constraints,
             sampler=make_sampler(s),
-            evaluations=s.evaluations,
+            evaluations=0 if stage.done else s.evaluations,
             seed=s.seed,
             seeds=seeds,
             folder=work.run.folder / "search",
@@ -165,7 +165,7 @@ def search_subnets(
         )
 
     if stage.done:
-        result = run_search(lambda subnet: {})  # reads the log; nothing is left to evaluate
+        result = run_search(lambda subnet: {})  # only reads the log
     else:
         with work.doing(stage, f"Searching ({s.sampler}, {s.evaluations} sub-networks)", unit="sub-network"):
             result = run_search(make_evaluator(work, prepared, costs, racing, seeds))

@@ -36,7 +36,7 @@ class AutoTinyBERT:
     - Where nothing new in the band is found, because it is empty or has been seen, sub-networks outside it are taken.
 
     Attributes:
-        size: Size of a generation.
+        population: Size of a generation.
         mutation: Weight of mutations when a slot is filled, the paper's p_m.
         exploration: Weight of fresh sub-networks, the paper's p_e.
         rate: Probability that a variable of the parent moves; one at least does.
@@ -47,7 +47,7 @@ class AutoTinyBERT:
             constraint is broken here.
     """
 
-    size: int = 25
+    population: int = 25
     mutation: float = 0.5
     exploration: float = 0.5
     rate: float = 0.5
@@ -57,8 +57,8 @@ class AutoTinyBERT:
     name: ClassVar[str] = "autotinybert"
 
     def __post_init__(self) -> None:
-        if self.size < 2:
-            raise ValueError(f"size must be at least 2; got {self.size}.")
+        if self.population < 2:
+            raise ValueError(f"population must be at least 2; got {self.population}.")
         if min(self.mutation, self.exploration) < 0 or self.mutation + self.exploration <= 0:
             raise ValueError(
                 "mutation and exploration must not be negative, nor both zero; "
@@ -70,7 +70,7 @@ class AutoTinyBERT:
     def propose(self, problem: Problem, history: Sequence[Observation], rng: random.Random) -> Values | None:
         """The next setting; see `Sampler`."""
         used = usage(problem)
-        finished = len(history) // self.size * self.size
+        finished = len(history) // self.population * self.population
         explores = rng.random() * (self.mutation + self.exploration) < self.exploration
         if finished and not explores:
             found = self._mutant(problem, history[:finished], used, rng)
@@ -105,9 +105,9 @@ class AutoTinyBERT:
         fit = fitness(problem, history)
         parents = [i for i, value in enumerate(fit) if not math.isnan(value)]
         if self.elitist:
-            parents = sorted(parents, key=lambda i: -fit[i])[: self.size]
+            parents = sorted(parents, key=lambda i: -fit[i])[: self.population]
         else:
-            parents = [i for i in parents if i >= len(history) - self.size]
+            parents = [i for i in parents if i >= len(history) - self.population]
         if not parents:
             return None
         weights = _roulette([fit[i] for i in parents])
