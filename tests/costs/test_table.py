@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -35,6 +36,13 @@ def model():
 @pytest.fixture(scope="module")
 def folder(model, tmp_path_factory):
     return save(model, tmp_path_factory.mktemp("models") / "tiny")
+
+
+class Quick(torch.nn.Module):
+    """A model that does nothing."""
+
+    def forward(self, **inputs):
+        return None
 
 
 def remembering(asked):
@@ -76,6 +84,8 @@ def test_conditions_are_plain_both_ways():
     for length in (5, (3, 9)):
         conditions = Conditions("openvino", "bf16", 2, length, 4)
         assert Conditions.from_dict(json.loads(json.dumps(conditions.to_dict()))) == conditions
+    of_numpy = Conditions(threads=np.int64(1), length=np.int32(5), batch=np.int64(4))
+    assert json.loads(json.dumps(of_numpy.to_dict())) == Conditions(length=5, batch=4).to_dict()
 
 
 def test_all_jobs_take_turns_each_with_its_own_threads():
@@ -124,9 +134,19 @@ def test_passes_that_others_interrupted_do_not_count(threads, expected, share, m
     wall_clock, work_clock = iter(np.array(walls) * 1_000_000), iter(np.array(works) * 1_000_000)
     monkeypatch.setattr("sublm.costs.latency.time.perf_counter_ns", lambda: int(next(wall_clock)))
     monkeypatch.setattr("sublm.costs.latency.time.process_time_ns", lambda: int(next(work_clock)))
-    found = measure_latency({"a": lambda inputs: None}, length=[3, 8], rounds=2, warmup=0, threads=threads)["a"]
+    found = measure_latency({"a": Quick()}, length=[3, 8], rounds=2, warmup=0, threads=threads)["a"]
     assert found.minimum == pytest.approx(expected)
     assert found.interrupted == share
+
+
+def test_what_a_function_waits_for_is_part_of_its_latency(monkeypatch):
+    """It asks another process, and has the processor for a hundredth of the time."""
+    walls, works = itertools.count(0, 5_000_000), itertools.count(0, 50_000)
+    monkeypatch.setattr("sublm.costs.latency.time.perf_counter_ns", lambda: next(walls))
+    monkeypatch.setattr("sublm.costs.latency.time.process_time_ns", lambda: next(works))
+    found = measure_latency({"remote": lambda inputs: None, "here": Quick()}, rounds=3, warmup=0)
+    assert (found["remote"].minimum, found["remote"].interrupted) == (5.0, 0.0)
+    assert (found["here"].minimum, found["here"].interrupted) == (0.05, 1.0)
 
 
 def test_the_table_names_the_model_the_conditions_and_the_machine(model, folder):
