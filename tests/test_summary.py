@@ -117,6 +117,17 @@ def test_only_what_reads_the_same_texts_is_compared_and_what_differs_has_a_colum
     assert lines[-1] == "onnx has no bf16; it has fp32, int8."
 
 
+@pytest.mark.parametrize("width", [80, 60, 30])
+def test_no_digit_is_lost_where_the_window_is_too_narrow(width):
+    rows = [measured(f"runs/reviews/models/m{n}", 1424.31 + n, length=n, batch=n) for n in (16, 128)]
+    console = Console(file=io.StringIO(), width=width)
+    console.print(latencies(*rows), crop=False)
+    text = console.file.getvalue()
+    assert "…" not in text.partition("runtime torch")[0]
+    assert all(f"{row['minimum']:.2f} ms" in text for row in rows)
+    assert any("1.00x" in line for line in text.splitlines())
+
+
 def test_a_busy_machine_is_told_of():
     lines = shown(latencies(measured("a", 8.0, interrupted=0.2), measured("b", 4.0, interrupted=0.9)))
     assert any("interrupted up to 90% of the passes" in line for line in lines)

@@ -17,6 +17,7 @@ DESCRIPTION = (
     "Makes a pre-trained transformers encoder small enough for a budget, on your data and your machine, and gives "
     "back ordinary models."
 )
+ANY_WIDTH = 10_000
 EXAMPLES = (
     ("sublm quickstart", "a real model on real text, nothing to download"),
     ("sublm compress ./my-model --task my-data.csv --target 'latency<=8ms'", "your own"),
@@ -118,12 +119,14 @@ def _show(result: Any, *, as_json: bool, quiet: bool) -> None:
     elif result is not None and not quiet:
         from rich.console import Console
 
-        console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        # where nobody's window is too narrow, in a file or a pipe, nothing has to be cut or folded
+        terminal = sys.stdout.isatty()
+        console = Console(highlight=False, soft_wrap=not terminal, width=None if terminal else ANY_WIDTH)
         if isinstance(result, dict) and not hasattr(result, "__rich__"):
             for key, value in result.items():
                 console.print(f"{key}: {value}", markup=False, soft_wrap=True)
         else:
-            console.print(result)
+            console.print(result, crop=False)
 
 
 def _print_main_help() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import tempfile
 from pathlib import Path
 
-from sublm.errors import DataError
+from sublm.errors import DataError, UsageError
 
 
 def check_folder(name: str, path: str | Path | None) -> None:
@@ -30,6 +31,22 @@ def check_data(path: str | Path | None) -> None:
         return
     if _looks_like_a_path(str(path)) or (len(Path(path).parts) == 1 and Path(path).suffix):
         raise no_such_path(Path(path))
+
+
+def check_output(name: str, path: Path) -> None:
+    """Refuses a file that could not be written, before the work begins whose result it is for.
+
+    Raises:
+        UsageError: If it is a folder, or nothing can be written beside it.
+    """
+    if path.is_dir():
+        raise UsageError(f"{name}: {path} is a folder; give the name of a file.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UsageError(f"{name}: {path} cannot be written ({error.strerror}); give another place.") from None
 
 
 def no_such_path(path: Path) -> DataError:

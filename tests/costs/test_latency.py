@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -61,6 +62,14 @@ def test_warm_up_does_not_count_and_conditions_are_recorded():
     assert found.minimum <= found.mean
     assert found.spread >= 0
     assert Latency.from_dict(found.to_dict()) == found
+
+
+def test_lengths_may_be_integers_of_numpy():
+    lengths = np.array([7, 9])
+    calls = []
+    found = measure_latency({"a": recorder(calls, "a")}, rounds=1, warmup=0, length=lengths.max())["a"]
+    assert (found.length, set(calls)) == (9, {("a", (1, 9))})
+    assert measure_latency({"a": recorder(calls, "a")}, rounds=1, warmup=0, length=lengths)["a"].length == (7, 9)
 
 
 def test_every_round_goes_through_all_lengths():

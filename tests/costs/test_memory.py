@@ -9,6 +9,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from sublm.costs import memory
 from sublm.errors import SubLMError
+from sublm.export import Deployment
 from sublm.spaces.subnet import Subnet
 from sublm.supernet import SuperNet
 
@@ -51,10 +52,27 @@ def test_the_estimate_is_close_to_what_torch_holds(supernet, heads, neurons, len
 
 def test_weights_alone_decide_at_the_shortest_text_and_shrink_with_the_precision(supernet):
     weights = supernet.extract(supernet.largest).num_parameters()
-    sizes = {name: memory(supernet, supernet.largest, length=1, precision=name) for name in ("fp32", "bf16", "int8")}
+    sizes = {
+        name: memory(supernet, supernet.largest, length=1, precision=name)
+        for name in ("fp32", "bf16", "int8", "int8-static")
+    }
     assert sizes["fp32"] == pytest.approx(4 * weights, rel=0.05)
     assert sizes["bf16"] == sizes["fp32"] / 2
-    assert weights < sizes["int8"] < 1.1 * weights
+    assert weights < sizes["int8"] == sizes["int8-static"] < sizes["bf16"]
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8-static"])
+def test_the_weights_in_int8_are_those_of_the_file(supernet, precision, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    subnet = Subnet((4, 2), (96, 0), 48, 12)
+    model = supernet.extract(subnet).eval()
+    for parameter in model.parameters():  # equal ones are stored once
+        torch.nn.init.normal_(parameter)
+    graph = onnx.load(Deployment(model, tmp_path).form("onnx", precision)).graph
+    stored = sum(onnx.numpy_helper.to_array(tensor).nbytes for tensor in graph.initializer)
+    short, longer = (memory(supernet, subnet, length=length, precision=precision) for length in (1, 2))
+    assert 2 * short - longer == pytest.approx(stored, rel=0.01)
 
 
 def test_bad_arguments_are_refused(supernet):

@@ -119,6 +119,35 @@ def test_json_both_ways(supernet):
         LatencyPredictor.from_dict(broken)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"machine": None}, "machine must be a table of names and values; found None"),
+        ({"conditions": None}, "conditions must be a table"),
+        ({"conditions": ["torch"]}, "conditions must be a table"),
+        ({"points": 0, "ratios": []}, "found 0 points, 0 ratios"),
+        ({"points": "20"}, "found '20' points, 20 ratios"),
+        ({"ratios": 1.0}, "ratios must be a list of positive numbers"),
+        ({"ratios": [None] * 20}, "ratios must be a list of positive numbers"),
+        ({"error": "a"}, "error must be a number; found 'a'"),
+        ({"tau": None}, "tau must be a number"),
+        ({"largest": "quick"}, "largest must be milliseconds or null"),
+        ({"statistic": "mode"}, "statistic must be 'minimum' or 'median'"),
+        ({"model": None}, "not a latency predictor"),
+    ],
+)
+def test_a_malformed_file_is_told_what_is_wrong_with_it(change, message, tmp_path):
+    whole = fit_times(random_counts(20), np.linspace(1, 2, 20), {"runtime": "torch"}).to_dict()
+    path = tmp_path / "latency.json"
+    path.write_text(json.dumps(whole | change))
+    with pytest.raises(LatencyError, match=message) as refused:
+        LatencyPredictor.load(path)
+    assert str(path) in str(refused.value)
+    path.write_text(json.dumps({name: value for name, value in whole.items() if name not in change}))
+    with pytest.raises(LatencyError, match=f"it has (no ratios and )?no {next(iter(change))}"):
+        LatencyPredictor.load(path)
+
+
 def test_every_subnet_is_prepared_and_measured_once_whatever_fits_in_memory(supernet, monkeypatch):
     chosen = subnets(supernet.shape, 20)
     prepared, groups = [], []
@@ -303,6 +332,33 @@ def test_intervals_hold_the_share_of_measurements_that_they_promise(level):
     ends = fit_times(seen, noisy(seen), {}).interval(unseen, level)
     times = noisy(unseen)
     assert np.mean((times >= ends[:, 0]) & (times <= ends[:, 1])) == pytest.approx(level, abs=0.1)
+
+
+@pytest.mark.parametrize(("points", "reached"), [(14, 13 / 15), (19, 18 / 20), (40, 39 / 41)])
+def test_the_level_that_few_measurements_reach_is_told(points, reached):
+    found = fit_times(random_counts(points), np.linspace(1, 2, points), {})
+    assert found.widest_level == found.summary()["widest_level"] == pytest.approx(reached)
+    assert found.factors(0.99) == found.factors(reached) == (found.ratios[0], found.ratios[-1])
+    narrower = found.factors(reached - 4 / (points + 1))
+    assert found.ratios[0] < narrower[0] < narrower[1] < found.ratios[-1]
+
+
+@pytest.mark.parametrize("model", ["additive", "mlp"])
+def test_of_nothing_nothing_is_predicted(model):
+    found = fit_times(random_counts(20), np.linspace(1, 2, 20), {}, model=model)
+    assert found.predict([]).shape == (0,)
+    assert found.interval([]).shape == (0, 2)
+
+
+def test_a_fit_that_does_not_end_is_an_error_of_its_own(monkeypatch):
+    def endless(*arguments):
+        raise RuntimeError("Maximum number of iterations reached.")
+
+    monkeypatch.setattr("scipy.optimize.nnls", endless)
+    with pytest.raises(
+        LatencyError, match=r"fitted to 12 measurements: Maximum number of iterations reached\. Measure"
+    ):
+        fit_times(random_counts(20), np.linspace(1, 2, 20), {})
 
 
 def test_a_level_must_be_a_share():

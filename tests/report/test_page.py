@@ -256,6 +256,8 @@ def test_predicted_latency_and_the_datas_notes_are_told(front):
     front["task"]["notes"] = ["12 near-duplicates were removed."]
     text = Reader(page(front)).text
     assert "held-out error 3.1 %" in text
+    front["predictor"] |= {"intervals": {"0.9": [0.9, 1.2]}, "widest_level": 13 / 15}
+    assert "held-out error 3.1 %, 87% between -10 and +20 %" in Reader(page(front)).text
     assert "12 near-duplicates were removed." in text
 
 

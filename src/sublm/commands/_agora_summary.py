@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sublm.commands._summary import RunSummary
+from sublm.commands._summary import RunSummary, whole_numbers
 from sublm.progress import show_duration
 
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ class AgoraPlan(dict[str, Any]):
             shown = " + ".join(map(str, each[:8])) + (" + ..." if len(each) > 8 else "")
             table.add_row(words, *counts, show_duration(cost["seconds"]), shown)
         head = f"{self['train_rows']} training rows, {self['search_rows']} on the development share"
-        return Group(Text(head), table, Text("An estimate, good to a factor of two. Nothing was trained."))
+        return Group(
+            Text(head), whole_numbers(table), Text("An estimate, good to a factor of two. Nothing was trained.")
+        )
 
 
 class AgoraSummary(RunSummary):
@@ -71,4 +73,4 @@ class AgoraSummary(RunSummary):
             f"{'Model':<8} {self._folder / self['model']}",
             f"{'Rounds':<8} {self._folder / 'rounds'}",
         ]
-        return Group(table, Text("\n".join(lines)))
+        return Group(whole_numbers(table), Text("\n".join(lines)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sublm.commands._summary import RunSummary, show_count
+from sublm.commands._summary import RunSummary, show_count, whole_numbers
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -34,7 +34,7 @@ class ExtractionSummary(RunSummary):
             theta = f"lr {row['theta']['learning_rate']:g}, batch {row['theta']['batch_size']}"
             costs = (show_count(row["p"]), show_count(row["i"]))
             table.add_row(name, *costs, e, f"{row['w']:.4f}", theta, style="bold" if chosen else None)
-        return Group(table, Text("\n".join(self._said())))
+        return Group(whole_numbers(table), Text("\n".join(self._said())))
 
     def _said(self) -> list[str]:
         grid, top, left = self["grid"], self["maximum"], len(self["table"]) - _SHOWN

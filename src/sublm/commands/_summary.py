@@ -11,6 +11,7 @@ from sublm.progress import show_duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
 
 MUCH = 1.03
 """What a model keeps at most of an original that has learnt the task."""
@@ -81,7 +82,7 @@ class FrontSummary(RunSummary):
             table.add_row(*_row(name, point, teacher), style="bold" if chosen else None)
         for baseline in self["baselines"]:
             table.add_row(*_row(baseline["name"], baseline, teacher), style="dim")
-        return table
+        return whole_numbers(table)
 
 
 class PlanSummary(dict[str, Any]):
@@ -112,7 +113,7 @@ class PlanSummary(dict[str, Any]):
             f"About {show_duration(self['seconds'])} in all, or {self['plain_fine_tunings']:.1f} plain fine-tunings; "
             "an estimate, good to a factor of two. Nothing was trained."
         )
-        return Group(head, table, foot, *([Text(self["advice"])] if self.get("advice") else []))
+        return Group(head, whole_numbers(table), foot, *([Text(self["advice"])] if self.get("advice") else []))
 
 
 class LatencySummary(dict[str, Any]):
@@ -156,7 +157,7 @@ class LatencySummary(dict[str, Any]):
                 f"Other processes interrupted up to {interrupted:.0%} of the passes: the medians are those of a busy "
                 "machine, the minima are processor time."
             )
-        return Group(table, Text("".join(foot) + f"; {', '.join(versions)}"), *map(Text, said))
+        return Group(whole_numbers(table), Text("".join(foot) + f"; {', '.join(versions)}"), *map(Text, said))
 
 
 class ExplainSummary(dict[str, Any]):
@@ -174,7 +175,7 @@ class ExplainSummary(dict[str, Any]):
         table.add_column("part")
         for name in ("original", "share", self["model"], "share", "speed-up"):
             table.add_column(name, justify="right")
-        titles = {"ffn": "FFN", "overhead": "fixed cost of a call", "together": "running together"}
+        titles = {"ffn": "FFN", "overhead": "fixed cost of a call"}
         for part, before in whole["parts"].items():
             after = small["parts"][part]
             entries = (
@@ -183,7 +184,7 @@ class ExplainSummary(dict[str, Any]):
                 f"{after['ms']:.2f} ms",
                 f"{after['share']:.0%}",
             )
-            faster = f"{before['ms'] / after['ms']:.2f}x" if part != "together" and after["ms"] > 0.005 else ""
+            faster = f"{before['ms'] / after['ms']:.2f}x" if min(before["ms"], after["ms"]) > 0.005 else ""
             table.add_row(titles.get(part, part), *entries, faster)
         times = (whole["latency_ms"], small["latency_ms"])
         table.add_row("all", f"{times[0]:.2f} ms", "", f"{times[1]:.2f} ms", "", f"{times[0] / times[1]:.2f}x")
@@ -197,7 +198,7 @@ class ExplainSummary(dict[str, Any]):
         said = list(self["findings"])
         if self["elsewhere"]:
             said.append(f"The run was made on another device: {'; '.join(self['elsewhere'])}.")
-        return Group(table, padding, Text("\n".join(f"- {line}" for line in said)))
+        return Group(whole_numbers(table), whole_numbers(padding), Text("\n".join(f"- {line}" for line in said)))
 
 
 class FinetunePlan(dict[str, Any]):
@@ -263,7 +264,21 @@ class FinetuneSummary(dict[str, Any]):
             said.insert(0, f"{len(settings) - self.ROWS} further settings are in results.json")
         folder = Path(self["run"])
         lines = [f"{'Model':<8} {folder / self['folder']}", f"{'Runs':<8} {folder / 'results.json'}"]
-        return Group(table, Text("\n".join(said)), Text("\n".join([*lines, f"{'Figure':<8} {folder / 'runs.png'}"])))
+        return Group(
+            whole_numbers(table),
+            Text("\n".join(said)),
+            Text("\n".join([*lines, f"{'Figure':<8} {folder / 'runs.png'}"])),
+        )
+
+
+def whole_numbers(table: Table) -> Table:
+    """The table with columns of numbers as wide as these are: a digit less is another number. Names give way."""
+    from rich.cells import cell_len
+
+    for column in table.columns:
+        if column.justify == "right":
+            column.min_width = max(cell_len(text) for text in map(str, (*str(column.header).split(), *column.cells)))
+    return table
 
 
 def _mean(spread: Mapping[str, Any]) -> str:

@@ -19,8 +19,9 @@ def explain(
     """Say why a model of a run is faster, or why it is not.
 
     The original and the model are measured as the run deploys them, whole and with their attention, their FFNs and
-    both switched off: what a part costs is what the model is quicker without it. Batches of the task's own lengths
-    show what padding costs. What was found is kept in the run; `sublm report` shows it on the page.
+    both switched off: what a part costs is what the model is quicker without it, the mean of beside the other part and
+    alone. Batches of the task's own lengths show what padding costs; where the data is not at hand any more, it is
+    estimated, which is said. What was found is kept in the run; `sublm report` shows it on the page.
 
     Args:
         run: The run directory, finished.

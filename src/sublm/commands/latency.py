@@ -26,10 +26,10 @@ def latency(
     Of several runtimes, precisions, numbers of threads, lengths and batches every combination is measured. All of them
     take turns, so that a busy moment of the machine hits them all alike. Times are milliseconds of one forward pass:
     compare by the minimum, judge by the spread how quiet the machine was. ONNX files that are not in a model's folder
-    are written for the time of the measurement.
+    are written for the time of the measurement; one that is given and is not in fp32 is measured as it is.
 
     Args:
-        models: Folders of models, or ONNX files; they come before the options.
+        models: Folders of models, or ONNX files (with --runtime onnx or openvino); they come before the options.
         runtime: What runs them: torch, onnx, openvino, or one with its precision, such as onnx-int8; torch if not
             given.
         precision: fp32, bf16 (torch, openvino), fp16, int8-static (onnx, openvino), int8 (onnx); fp32 if not given.
@@ -47,15 +47,20 @@ def latency(
         sublm latency runs/sst2/models/* --threads 2 --length 64
         sublm latency MODEL --runtime torch onnx --precision fp32 int8 --length 32 128
     """
+    from rich.console import Console
+
     from sublm.commands._summary import LatencySummary
     from sublm.costs.table import latency_table
     from sublm.errors import UsageError
     from sublm.files import write_json
+    from sublm.paths import check_output
     from sublm.progress import make_progress
 
     missing = [str(folder) for folder in models if not folder.exists()]
     if missing:
         raise UsageError(f"There is no model at {', '.join(missing)}.")
+    if out is not None:
+        check_output("--out", out)
     with make_progress(quiet=quiet).stage("Measuring"):
         found = latency_table(
             {str(folder): folder for folder in models},
@@ -68,6 +73,11 @@ def latency(
             budget_s=budget,
             seed=seed,
         )
+    summary = LatencySummary(found)
     if out is not None:
-        write_json(out, found)
-    return LatencySummary(found)
+        try:
+            write_json(out, found)
+        except OSError:  # what took minutes to measure is not lost with the file
+            Console(stderr=True, highlight=False).print(summary, crop=False)
+            raise
+    return summary

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from sublm.costs.counts import Counts
+from sublm.errors import LatencyError
 
 FORMS = ("plain", "bent", "cached")
 """From the fewest coefficients to the most; see `features`."""
@@ -117,7 +118,8 @@ class AdditiveModel:
     def predict(self, counts: Counts) -> np.ndarray:
         """Milliseconds, [N]."""
         prices = np.array(self.coefficients)
-        return np.concatenate([features(part, self.form, self.widest) @ prices for part in counts.chunks()])
+        parts = [features(part, self.form, self.widest) @ prices for part in counts.chunks()]
+        return np.concatenate([np.zeros(0), *parts])  # of nothing, nothing
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -179,6 +181,9 @@ def solve(rows: np.ndarray, times: np.ndarray) -> np.ndarray:
 
     Returns:
         Coefficients, [features].
+
+    Raises:
+        LatencyError: If no coefficients are found.
     """
     from scipy.optimize import nnls
 
@@ -187,7 +192,13 @@ def solve(rows: np.ndarray, times: np.ndarray) -> np.ndarray:
     relative = rows / scale / times[:, None]
     weights = np.ones(len(times))
     for _ in range(_ROUNDS):
-        found, _ = nnls(relative * weights[:, None], weights)
+        try:
+            found, _ = nnls(relative * weights[:, None], weights)
+        except RuntimeError as error:  # its iterations are spent
+            raise LatencyError(
+                f"No latency model could be fitted to {len(times)} measurements: {str(error).rstrip('.')}. "
+                "Measure more sub-networks, or the same ones in more rounds."
+            ) from error
         missed = np.abs(relative @ found - 1)
         usual = 1.4826 * float(np.median(missed))
         if usual < 1e-6:

@@ -10,10 +10,11 @@ import numpy as np
 
 from sublm.costs.conditions import Conditions
 from sublm.costs.latency import Job, Latency, measure_jobs
+from sublm.errors import LatencyError
 from sublm.spaces.subnet import Subnet
 
-PARTS = ("attention", "ffn", "embeddings", "overhead", "together")
-"""Parts of the time of a forward pass; "together" is what the halves cost or save by running in one model."""
+PARTS = ("attention", "ffn", "embeddings", "overhead")
+"""Parts of the time of a forward pass."""
 
 POLICIES = ("one by one", "padded to the maximum", "padded to the longest of the batch", "sorted by length")
 """How texts are put into batches, the dearest habits among them."""
@@ -34,23 +35,27 @@ def halves_off(subnet: Subnet) -> dict[str, Subnet]:
 def break_down(times: Mapping[str, float]) -> dict[str, float]:
     """Milliseconds of every part.
 
-    Attention and FFN are what the model is quicker without them; embeddings what is left without both, less the
-    overhead: what even one token costs with no layer at all (the call, the head, the first look-up).
+    Attention and FFN are what the model is quicker without them, the mean of what each saves beside the other one and
+    alone (their Shapley values): together they are the time that the model is quicker without both, no more and no
+    less. Embeddings are what is left without both, less the overhead: what even one token costs with no layer at all
+    (the call, the head, the first look-up).
 
     Args:
         times: Milliseconds of the models of `halves_off`, and of "one token": neither half, one token.
 
     Returns:
-        Part -> milliseconds; they add up to the whole.
+        Part -> milliseconds, in the order of `PARTS`; they add up to the whole. That of a half which costs hardly
+        anything may be below zero, by as much as the measurement was disturbed.
     """
+    both = times["whole"] - times["neither"]
+    attention = (both + times["no ffn"] - times["no attention"]) / 2
     overhead = min(times["one token"], times["neither"])
-    found = {
-        "attention": max(0.0, times["whole"] - times["no attention"]),
-        "ffn": max(0.0, times["whole"] - times["no ffn"]),
+    return {
+        "attention": attention,
+        "ffn": both - attention,
         "embeddings": times["neither"] - overhead,
         "overhead": overhead,
     }
-    return {**found, "together": times["whole"] - sum(found.values())}
 
 
 def padded_batches(lengths: Sequence[int], policy: str, *, batch: int, maximum: int) -> list[tuple[int, int]]:
@@ -61,7 +66,12 @@ def padded_batches(lengths: Sequence[int], policy: str, *, batch: int, maximum: 
         policy: One of `POLICIES`.
         batch: Texts per batch.
         maximum: Tokens that "padded to the maximum" pads to.
+
+    Raises:
+        LatencyError: If a batch would hold no text.
     """
+    if batch < 1:
+        raise LatencyError(f"batch must be at least 1; got {batch}.")
     if policy == "one by one":
         return [(1, length) for length in lengths]
     ordered = sorted(lengths) if policy == "sorted by length" else list(lengths)
@@ -97,6 +107,9 @@ def measure_breakdown(
     Returns:
         "models": name -> "latency_ms", and "parts" with "ms" and "share" each; "padding": policy -> "computed", tokens
         computed per real token, and "ms_per_text" by model.
+
+    Raises:
+        LatencyError: If an argument cannot be used, or something cannot be measured.
     """
     batches = {policy: padded_batches(lengths, policy, batch=batch, maximum=maximum) for policy in POLICIES}
     jobs: dict[str, Job] = {}

@@ -125,6 +125,8 @@ class CostModel:
         tables = _embedding_tables(layout)
         self._everything = _count_parameters(layout, skipped=set())
         self._without_embeddings = _count_parameters(layout, skipped=tables)
+        self._vectors = _count_parameters(layout, skipped=set(), axes=1)
+        self._outputs = collect(layout, _outputs)
         nothing = (Form(),) * self.shape.layers
         # queries and keys x relative positions: length x positions x heads x head size each
         positions = Terms(Form(), (Form(units=layout.relative_scores),) * self.shape.layers, nothing)
@@ -138,6 +140,16 @@ class CostModel:
         """See `sublm.costs.parameters`."""
         subnet.check(self.shape)
         return (self._everything if embeddings else self._without_embeddings).total(subnet)
+
+    def vectors(self, subnet: Subnet) -> int:
+        """Number of the parameters that are no entries of a matrix: biases and norms, which int8 leaves as they are."""
+        subnet.check(self.shape)
+        return self._vectors.total(subnet)
+
+    def outputs(self, subnet: Subnet) -> int:
+        """Number of the outputs of all linear layers, each of which has a scale in int8."""
+        subnet.check(self.shape)
+        return self._outputs.total(subnet)
 
     def macs(self, subnet: Subnet, length: int = 128) -> int:
         """See `sublm.costs.macs`."""
@@ -154,16 +166,17 @@ def _embedding_tables(layout: Layout) -> set[int]:
     return {id(m.weight) for m in layout.embeddings.modules() if isinstance(m, nn.Embedding)}
 
 
-def _count_parameters(layout: Layout, skipped: set[int]) -> Terms:
+def _count_parameters(layout: Layout, skipped: set[int], axes: int | None = None) -> Terms:
+    """All parameters but those skipped, or those with so many axes."""
     counted = set(skipped)  # a tied weight is counted where it is met first
 
     def form_of(leaf: Leaf) -> Form:
         total = Form()
         for name, parameter in leaf.module.named_parameters(recurse=False):
-            if id(parameter) not in counted:
+            if id(parameter) not in counted and axes in (None, parameter.ndim):
                 counted.add(id(parameter))
-                axes = (leaf.rows,) if name == "bias" else (leaf.rows, leaf.columns)
-                total = total.plus(product_form(zip(axes, parameter.shape, strict=False)))
+                named = (leaf.rows,) if name == "bias" else (leaf.rows, leaf.columns)
+                total = total.plus(product_form(zip(named, parameter.shape, strict=False)))
         return total
 
     terms = collect(layout, form_of)
@@ -176,6 +189,13 @@ def _linear(leaf: Leaf) -> Form:
         return Form()
     weight: Any = leaf.module.weight
     return product_form(zip((leaf.rows, leaf.columns), weight.shape, strict=True))
+
+
+def _outputs(leaf: Leaf) -> Form:
+    """Outputs of a leaf that multiplies a matrix."""
+    if not isinstance(leaf.module, nn.Linear):
+        return Form()
+    return product_form([(leaf.rows, leaf.module.out_features)])
 
 
 _MODELS: WeakKeyDictionary[SuperNet, CostModel] = WeakKeyDictionary()

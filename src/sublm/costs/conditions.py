@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
+from numbers import Integral
 from typing import Any
 
 from sublm.errors import LatencyError
@@ -52,6 +53,10 @@ class Conditions:
             raise LatencyError(
                 f"precision must be one of {', '.join(known)} in the runtime {self.runtime}; got {self.precision!r}."
             )
+        for name in ("threads", "length", "batch"):
+            value = getattr(self, name)
+            if isinstance(value, Integral):  # NumPy's are no int, and runtimes and JSON refuse them
+                object.__setattr__(self, name, int(value))
         for name in ("threads", "batch"):
             if getattr(self, name) < 1:
                 raise LatencyError(f"{name} must be at least 1; got {getattr(self, name)}.")

@@ -32,7 +32,8 @@ class Latency:
     Attributes:
         minimum: The least disturbed pass, of several lengths the mean of each one's: what to compare by on a busy
             machine, where no whole round goes undisturbed. Where other processes interrupted every single pass, it is
-            the least processor time that one took (one thread on the CPU only).
+            the least processor time that one took (of models and files, in one thread on the CPU only). Functions are
+            timed by the clock alone: what they wait for is part of their latency.
         median: The middle round.
         mean: The mean round.
         spread: The interquartile range.
@@ -43,7 +44,8 @@ class Latency:
         length: Tokens, or the lengths over which each round takes the mean.
         batch: Sequences in one forward pass.
         device: Device of the model, such as "cpu".
-        interrupted: Share of the passes during which other processes had the core (one thread on the CPU only).
+        interrupted: Share of the passes during which other processes had the core (of models and files, in one thread
+            on the CPU only; else 0).
     """
 
     minimum: float
@@ -102,8 +104,9 @@ def measure_latency(
 
     Args:
         models: Name -> what to run. With "torch": a model (put in evaluation mode meanwhile), or a function of a
-            batch `{"input_ids": [batch, length], "attention_mask": [batch, length]}`. With "onnx" and "openvino": the
-            path of an `.onnx` file, or such a function. In multiple choice, a batch holds one choice of each example.
+            batch `{"input_ids": [batch, length], "attention_mask": [batch, length]}`, timed by the clock alone. With
+            "onnx" and "openvino": the path of an `.onnx` file, or such a function. In multiple choice, a batch holds
+            one choice of each example.
         runtime: "torch", "onnx" (ONNX Runtime; `pip install sublm[onnx]`) or "openvino" (`sublm[openvino]`), the last
             two on the CPU.
         precision: "fp32" by default. "bf16" measures a copy of a torch model in that type, as it would be deployed.
@@ -125,7 +128,7 @@ def measure_latency(
         LatencyError: If an argument cannot be used, or a model cannot be run; it is named.
         MissingPackageError: If the runtime is not installed.
     """
-    stated = length if isinstance(length, int) else representative_lengths(length, samples)
+    stated = int(length) if isinstance(length, (int, np.integer)) else representative_lengths(length, samples)
     chosen = precision or ("fp32" if runtime == "torch" else "file")
     conditions = Conditions(runtime, chosen, threads, stated, batch)
     jobs = {name: Job(model, conditions) for name, model in models.items()}
@@ -185,7 +188,7 @@ def measure_jobs(
                 elapsed = _one_turn(name, runs[name])
                 if number >= 0:
                     recorded[name].append(elapsed)
-    return {name: _summary(times, jobs[name].conditions, runs[name].device) for name, times in recorded.items()}
+    return {name: _summary(times, jobs[name].conditions, runs[name]) for name, times in recorded.items()}
 
 
 def _one_turn(name: str, ready: Ready) -> Passes:
@@ -212,10 +215,11 @@ def _one_turn(name: str, ready: Ready) -> Passes:
         ) from error
 
 
-def _summary(times: list[Passes], conditions: Conditions, device: str) -> Latency:
+def _summary(times: list[Passes], conditions: Conditions, ready: Ready) -> Latency:
     passes, busy = np.moveaxis(np.array(times), 2, 0)  # [rounds, lengths] each
     rounds = passes.mean(axis=1)
-    alone = conditions.threads == 1 and device == "cpu"  # else processor time says nothing about latency
+    # else processor time says nothing about latency
+    alone = conditions.threads == 1 and ready.device == "cpu" and ready.in_process
     interrupted = busy < _UNINTERRUPTED * passes if alone else np.zeros_like(passes, dtype=bool)
     least = np.where(interrupted.all(axis=0), busy.min(axis=0), np.where(interrupted, np.inf, passes).min(axis=0))
     low, median, high = (float(q) for q in np.percentile(rounds, (25, 50, 75)))
@@ -230,6 +234,6 @@ def _summary(times: list[Passes], conditions: Conditions, device: str) -> Latenc
         threads=conditions.threads,
         length=conditions.length,
         batch=conditions.batch,
-        device=device,
+        device=ready.device,
         interrupted=float(interrupted.mean()),
     )

@@ -23,6 +23,8 @@ BYTES: Mapping[str, tuple[int, int]] = {
 
 In int8, activations are in fp32 between the products; files in fp16 are unpacked when they are loaded on a CPU.
 """
+_VECTOR = 3  # bytes more of a bias or norm, which int8 leaves in fp32
+_CHANNEL = 5  # bytes of the scale and the zero point of an output in int8
 
 
 def memory(
@@ -34,7 +36,9 @@ def memory(
 
     The peak is an estimate, good to about a tenth in torch: per token, the embeddings hold 6 vectors of the hidden
     size; an attention half 2, and its queries, keys, values and contexts; an FFN half 3, and its neurons before and
-    after the activation. Attention scores are not counted: fused kernels never hold them whole. The weights are exact.
+    after the activation. Attention scores are not counted: fused kernels never hold them whole. The weights are exact;
+    in int8 they are those of the file, to a hundredth: fp32 for biases and norms, a scale and a zero point for every
+    output of a linear layer. The file's graph, some 0.1 MB, is not counted.
 
     Args:
         network: The super-network, or its costs.
@@ -53,7 +57,10 @@ def memory(
         raise SubLMError(f"precision must be one of {', '.join(BYTES)}; got {precision!r}.")
     weight, activation = BYTES[precision]
     costs = network if isinstance(network, CostModel) else cost_model(network)
-    return float(weight * costs.parameters(subnet) + activation * batch * length * _held_per_token(subnet))
+    weights = weight * costs.parameters(subnet)
+    if precision in ("int8", "int8-static"):
+        weights += _VECTOR * costs.vectors(subnet) + _CHANNEL * costs.outputs(subnet)
+    return float(weights + activation * batch * length * _held_per_token(subnet))
 
 
 def _held_per_token(subnet: Subnet) -> int:

@@ -48,7 +48,7 @@ class MLPModel:
 
     def predict(self, counts: Counts) -> np.ndarray:
         """Milliseconds, [N]."""
-        parts = []
+        parts = [np.zeros(0)]
         with torch.inference_mode():
             for part in counts.chunks(20_000):
                 inputs = torch.from_numpy(features(part) / np.array(self.norms)).float()

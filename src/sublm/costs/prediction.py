@@ -71,11 +71,12 @@ class LatencyPredictor:
         """Between what a measurement is to be expected, [N, 2] milliseconds.
 
         The ends are quantiles of measured by predicted latencies of held-out sub-networks, which hold for others if
-        they come from where the measured ones came from (split conformal prediction, with residuals of all folds).
+        they come from where the measured ones came from (split conformal prediction, with residuals of all folds). Few
+        measurements cannot tell of rare ones: beyond `widest_level`, the interval is the one of that level.
 
         Args:
             subnets: What to predict.
-            level: Share of the measurements that fall between the ends.
+            level: Share of the measurements that fall between the ends, if it is not above `widest_level`.
 
         Raises:
             LatencyError: If the level is no share.
@@ -84,18 +85,27 @@ class LatencyPredictor:
             raise LatencyError(f"level is a share between 0 and 1; got {level}.")
         return self.predict(subnets)[:, None] * np.array(self.factors(level))
 
+    @property
+    def widest_level(self) -> float:
+        """Share of the measurements between the smallest and the largest ratio, beyond which no interval reaches."""
+        return (self.points - 1) / (self.points + 1)
+
     def factors(self, level: float) -> tuple[float, float]:
-        """What a prediction is multiplied by for the ends of its interval."""
+        """What a prediction is multiplied by for the ends of its interval; above `widest_level` as at that level."""
         low = math.floor((self.points + 1) * (1 - level) / 2)  # the n+1 makes up for the finite number of residuals
         high = math.ceil((self.points + 1) * (1 + level) / 2)
         return self.ratios[max(0, low - 1)], self.ratios[min(self.points, high) - 1]
 
     def summary(self) -> dict[str, Any]:
-        """How good it is, as plain data: held-out error, rank correlation, intervals as factors of a prediction."""
+        """How good it is, as plain data: held-out error, rank correlation, intervals as factors of a prediction.
+
+        Intervals of a level above "widest_level" hold that share only.
+        """
         return {
             "error": self.error,
             "tau": self.tau,
             "intervals": {str(level): list(self.factors(level)) for level in (0.5, 0.9, 0.95)},
+            "widest_level": self.widest_level,
             "points": self.points,
             "kind": self.model.kind,
         }
@@ -118,17 +128,17 @@ class LatencyPredictor:
         """Reads what `to_dict` wrote.
 
         Raises:
-            LatencyError: If it is something else.
+            LatencyError: If it is something else; it says what is wrong.
         """
         try:
+            if missing := [name for name in cls.__dataclass_fields__ if name not in data and name != "reference"]:
+                raise ValueError(f"it has no {' and no '.join(missing)}")
             kinds: dict[str, Any] = {AdditiveModel.kind: AdditiveModel, MLPModel.kind: MLPModel}
             model = kinds[data["model"]["kind"]].from_dict(data["model"])
-            rest = {name: data[name] for name in cls.__dataclass_fields__ if name not in ("model", "reference")}
-            rest["reference"] = data.get("reference")  # files of earlier versions have none
+            rest: dict[str, Any] = {name: data.get(name) for name in cls.__dataclass_fields__ if name != "model"}
+            _check(rest)
             rest["ratios"] = tuple(float(ratio) for ratio in rest["ratios"])
-            if len(rest["ratios"]) != rest["points"]:
-                raise ValueError("a ratio is needed for every point")
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise LatencyError(f"This is not a latency predictor: {error}. Fit it again with fit_latency.") from None
         return cls(model=model, **rest)
 
@@ -155,6 +165,8 @@ class LatencyPredictor:
             predictor = cls.from_json(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise LatencyError(f"The latency predictor {path} cannot be read: {error}.") from None
+        except LatencyError as error:
+            raise LatencyError(f"{path}: {error}") from None
         predictor.check_device(str(path), force=force)
         return predictor
 
@@ -174,6 +186,36 @@ class LatencyPredictor:
                 f"The latency predictor {where} was fitted on another device: {'; '.join(differing)}. "
                 "Fit it again on this one, or use it all the same with --force."
             )
+
+
+def _check(fields: Mapping[str, Any]) -> None:
+    """Refuses what a predictor could not work with.
+
+    Raises:
+        ValueError: If a field is not what it has to be; it is named.
+    """
+    for name in ("conditions", "machine"):
+        if not isinstance(fields[name], Mapping):
+            raise ValueError(f"{name} must be a table of names and values; found {fields[name]!r}")
+    for name in ("error", "tau"):
+        if not _is_number(fields[name]):
+            raise ValueError(f"{name} must be a number; found {fields[name]!r}")
+    for name in ("largest", "reference"):
+        if fields[name] is not None and not (_is_number(fields[name]) and fields[name] > 0):
+            raise ValueError(f"{name} must be milliseconds or null; found {fields[name]!r}")
+    if fields["statistic"] not in ("minimum", "median"):
+        raise ValueError(f"statistic must be 'minimum' or 'median'; found {fields['statistic']!r}")
+    ratios, points = fields["ratios"], fields["points"]
+    if not isinstance(ratios, (list, tuple)) or not all(_is_number(ratio) and ratio > 0 for ratio in ratios):
+        raise ValueError("ratios must be a list of positive numbers")
+    if isinstance(points, bool) or not isinstance(points, int) or points < 1 or len(ratios) != points:
+        raise ValueError(
+            f"a ratio is needed for every point, and a point at least; found {points!r} points, {len(ratios)} ratios"
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def fit_latency(

@@ -34,12 +34,14 @@ class Ready:
         inputs: What it is called with in turn, one entry per length.
         device: Where it runs.
         threads: Threads to give torch while it runs.
+        in_process: Whether a pass is known to be work of this process alone. A function may wait for another.
     """
 
     run: Callable[[Any], Any]
     inputs: list[Any]
     device: str
     threads: int
+    in_process: bool = True
 
 
 def make_ready(
@@ -71,7 +73,7 @@ def make_ready(
             raise LatencyError(
                 f"{name}: a model, a function or the path of an exported file is needed, not a {type(model).__name__}."
             )
-        return Ready(model, batches, "cpu", conditions.threads)
+        return Ready(model, batches, "cpu", conditions.threads, in_process=False)
     if conditions.runtime == "torch":
         if isinstance(model, (str, Path)):
             raise LatencyError(f"{name}: files are measured with runtime='onnx' or 'openvino'; load the model first.")

@@ -278,15 +278,23 @@ def longest_text(model: Any) -> int:
     """Tokens the model can read, or fewer if an embedding model says so."""
     pooling = pooling_of(model)
     if pooling is not None and pooling.max_length is not None:
-        return min(pooling.max_length, _positions(model))
-    return _positions(model)
+        return min(pooling.max_length, _readable(model))
+    return _readable(model)
 
 
-def _positions(model: Any) -> int:
-    """Tokens that have a position: RoBERTa starts them after the padding index."""
+def _readable(model: Any) -> int:
+    found = positions(model)
+    return int(getattr(model.config, "max_position_embeddings", 512)) if found is None else found
+
+
+def positions(model: Any) -> int | None:
+    """Tokens that have a position in a table, beyond which a model cannot run: RoBERTa starts after the padding index.
+
+    None if it has no such table.
+    """
     table = next((m for n, m in model.named_modules() if n.endswith("position_embeddings")), None)
     if not isinstance(table, nn.Embedding):
-        return int(getattr(model.config, "max_position_embeddings", 512))
+        return None
     return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
 
 

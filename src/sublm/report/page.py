@@ -314,7 +314,10 @@ def measuring(front: Mapping[str, Any]) -> list[str]:
     predictor = front.get("predictor") or {}
     if predictor.get("error") is not None:
         low, high = (predictor.get("intervals") or {}).get("0.9", (None, None))
-        between = "" if low is None else f", nine of ten between {100 * (low - 1):+.0f} and {100 * (high - 1):+.0f} %"
+        # few measurements do not reach that far
+        reached = predictor.get("widest_level", 1.0)
+        share = "nine of ten" if reached >= 0.9 else f"{reached:.0%}"
+        between = "" if low is None else f", {share} between {100 * (low - 1):+.0f} and {100 * (high - 1):+.0f} %"
         text.append(
             "In the search, latency was predicted from measured sub-networks; held-out error "
             f"{100 * predictor['error']:.1f} %{between}. The models in the tables were measured themselves."

@@ -17,7 +17,7 @@ TITLES = {
     "overhead": "fixed cost of a call",
     "together": "running together",
 }
-"""Part -> its name for people."""
+"""Part -> its name for people; "together" is one in files of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ def timing_section(explained: Mapping[str, Any] | None, names: tuple[str, ...]) 
     longest = max(part["ms"] for parts in (before, after) for part in parts.values()) or 1.0
     rows = []
     for part, title in TITLES.items():
+        if part not in before:
+            continue
         one, other = before[part], after[part]
         rows.append(
             PartRow(

@@ -12,7 +12,7 @@ import numpy as np
 from sublm.costs import Conditions, cost_model, representative_lengths
 from sublm.costs.breakdown import halves_off, measure_breakdown
 from sublm.costs.latency import Latency, measure_jobs
-from sublm.errors import DataError, RunError
+from sublm.errors import DataError, LatencyError, RunError
 from sublm.export import Deployment, load
 from sublm.export.onnx import longest_text
 from sublm.files import read_json, write_json
@@ -23,8 +23,9 @@ from sublm.spaces import Subnet
 from sublm.supernet import SuperNet
 from sublm.tasks import encode, load_task, load_tokenizer
 from sublm.tasks.encoding import default_length
+from sublm.tasks.kinds import kind_of
 
-SCHEMA = 1
+SCHEMA = 2
 TEXTS = 64
 """Texts that are put into batches to see what padding costs."""
 
@@ -52,19 +53,23 @@ def explain(
 
     Returns:
         Plain data: what `measure_breakdown` gives, with the shares of MACs and parameters, "findings" in sentences, the
-        conditions and the machine.
+        conditions and the machine. "estimated" says why padding is an estimate; None where the task's texts were read.
 
     Raises:
         RunError: If there is no finished run, or no such model.
+        LatencyError: If a number is too small, or something cannot be measured.
     """
+    for what, value in (("batch", batch), ("rounds", rounds)):
+        if value < 1:
+            raise LatencyError(f"{what} must be at least 1; got {value}.")
     folder = Path(run)
     front, point = _finished(folder, model)
     latency = front["latency"]
-    lengths, maximum = _lengths(front)
     teacher = load(folder / "teacher")
+    tokenizer = load_tokenizer(str(folder / "teacher"))
+    lengths, maximum, estimated = _lengths(front, tokenizer)
     maximum = min(maximum, longest_text(teacher))
     lengths = [min(length, maximum) for length in lengths]
-    tokenizer = load_tokenizer(str(folder / "teacher"))
     conditions = Conditions(
         latency["runtime"], latency.get("precision", "fp32"), latency["threads"], tuple(latency["lengths"]), 1
     )
@@ -101,6 +106,7 @@ def explain(
         "mean_length": float(np.mean(lengths)),
         "batch": batch,
         "maximum": maximum,
+        "estimated": estimated,
         "machine": machine,
         "elsewhere": device_differences(front.get("machine") or {}, machine, conditions.runtime),
     }
@@ -121,12 +127,8 @@ def findings(found: Mapping[str, Any]) -> list[str]:
     said = [f"{name} is {speed_up:.2f}x as fast as the original, and does {fewer:.2f}x fewer multiply-accumulates."]
     parts = small["parts"]
     if fewer > 1.1 and speed_up < 0.9 * fewer:
-        fixed = parts["embeddings"]["ms"] + parts["overhead"]["ms"]
         said[0] += " Time does not follow them:"
-        said.append(
-            f"{fixed:.2f} ms of its {small['latency_ms']:.2f} ms ({fixed / small['latency_ms']:.0%}) are embeddings "
-            "and the fixed cost of a call, which pruning does not touch."
-        )
+        said.append(_why_slower(whole, small, fewer))
     for part, title in (("attention", "Attention"), ("ffn", "The FFN")):
         before, after = whole["parts"][part]["ms"], parts[part]["ms"]
         if after > 0 and before > 0:
@@ -152,7 +154,27 @@ def findings(found: Mapping[str, Any]) -> list[str]:
             f"Padding every text to {found['maximum']} tokens computes {worst['computed']:.1f} tokens for each real "
             f"one and takes {dearer:.1f}x the time of the best habit here, {best} ({costs[best]:.2f} ms a text)."
         )
+    if found.get("estimated"):
+        said.append(found["estimated"])
     return said
+
+
+def _why_slower(whole: Mapping[str, Any], small: Mapping[str, Any], fewer: float) -> str:
+    """What keeps a model from being as much faster as it has fewer MACs: what pruning leaves, or the halves."""
+
+    def fixed(entry: Mapping[str, Any]) -> float:
+        return float(entry["parts"]["embeddings"]["ms"] + entry["parts"]["overhead"]["ms"])
+
+    left, took, before = fixed(small), small["latency_ms"], whole["latency_ms"]
+    if left - fixed(whole) / fewer >= (took - before / fewer) / 2:
+        return (
+            f"{left:.2f} ms of its {took:.2f} ms ({left / took:.0%}) are embeddings and the fixed cost of a call, "
+            "which pruning does not touch."
+        )
+    return (
+        f"Attention and the FFN went from {before - fixed(whole):.2f} to {took - left:.2f} ms, where {fewer:.2f}x less "
+        f"is {(before - fixed(whole)) / fewer:.2f} ms; each multiply-accumulate takes longer than in the original."
+    )
 
 
 def _finished(folder: Path, model: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -170,13 +192,14 @@ def _finished(folder: Path, model: str | None) -> tuple[dict[str, Any], dict[str
     return front, points[wanted]
 
 
-def _lengths(front: Mapping[str, Any]) -> tuple[list[int], int]:
+def _lengths(front: Mapping[str, Any], tokenizer: Any) -> tuple[list[int], int, str | None]:
     """Lengths of some of the task's texts in the order they come, and what a text is cut at.
 
-    Where the task's data is not at hand any more, the representative lengths of the run stand for it.
+    Where the task's data is not at hand any more, the representative lengths of the run stand for it; a sentence then
+    says so.
     """
     settings = Settings.from_dict(front["settings"])
-    cut = settings.max_length
+    cut, estimated = settings.max_length, None
     try:
         data = load_task(
             settings.task,
@@ -189,11 +212,15 @@ def _lengths(front: Mapping[str, Any]) -> tuple[list[int], int]:
             announce=False,
         )
         cut = cut or default_length(data.task)
-        encoded = encode(data.validation, data.task, load_tokenizer(settings.model), cut)
-        lengths = encoded.lengths.tolist()
-    except (DataError, OSError):
+        lengths = encode(data.validation, data.task, tokenizer, cut).lengths.tolist()
+    except (DataError, OSError) as error:
         lengths = list(front["latency"]["lengths"])
+        cut = cut or kind_of(front["task"]["kind"]).max_length
+        estimated = (
+            f"The task's data is not at hand ({str(error).rstrip('.')}); what padding costs is estimated from the "
+            f"{len(lengths)} lengths that the run measured with."
+        )
     chosen = list(representative_lengths(lengths, TEXTS))
     # representative lengths ascend; batches are made of texts as they come
     order = np.random.default_rng(settings.seed).permutation(len(chosen))
-    return [int(chosen[i]) for i in order], cut or max(lengths)
+    return [int(chosen[i]) for i in order], cut, estimated
