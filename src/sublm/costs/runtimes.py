@@ -119,8 +119,8 @@ def _torch_model(
 
     def run(inputs: Inputs) -> None:
         forward(inputs)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        if device.type != "cpu":  # which answers before it is done
+            torch.accelerator.synchronize(device)
 
     return Ready(run, moved, device.type, conditions.threads)
 
