@@ -5,8 +5,10 @@ the first one breaks.
 """
 
 import atexit
+import json
 import os
 import sys
+import zlib
 from pathlib import Path
 
 import torch
@@ -21,10 +23,32 @@ FOLDER, RANK = Path(sys.argv[1]), os.environ["RANK"]
 def noted(network, batches, strategy, *arguments, **options):
     if RANK == "0" and (FOLDER / "break").exists():
         raise RuntimeError("broken")
-    result = train(network, batches, strategy, *arguments, **options)
+    rows = []
+
+    def seen(epoch):
+        for batch in batches(epoch):
+            rows.append(batch["index"])
+            yield batch
+
+    result = train(network, seen, strategy, *arguments, **options)
+    model = network if isinstance(network, torch.nn.Module) else network.model
+    note = {
+        "steps": result.steps,
+        "strategy": type(strategy).__name__,
+        "best": result.best_score,
+        "rows": checksum(rows),
+        "weights": checksum(model.state_dict().values()),
+    }
     with (FOLDER / f"trained-{RANK}").open("a") as file:
-        file.write(f"{result.steps} steps of {type(strategy).__name__}, best {result.best_score}\n")
+        file.write(json.dumps(note) + "\n")
     return result
+
+
+def checksum(tensors):
+    found = 0
+    for tensor in tensors:
+        found = zlib.crc32(tensor.contiguous().numpy().tobytes(), found)
+    return found
 
 
 def note_the_end():

@@ -46,6 +46,24 @@ def test_a_stage_is_trained_by_all_and_written_by_one(settings, tmp_path):
     assert {p: t for p, t in touched.items() if p.stat().st_mtime_ns != t} == {}
 
 
+def test_learnt_scores_and_the_stages_of_a_training_are_the_same_in_all(settings, tmp_path):
+    """Scores are learnt between the passes, and a second stage goes on with other rows: all have to know of both."""
+    stages = tmp_path / "stages.json"
+    stages.write_text(json.dumps([{"train_dims": ["width"], "width_indicator": 2}, {"width_indicator": 5}]))
+    settings |= {"importance": "movement", "movement_epochs": 1, "movement_learning_rate": 1e-3, "teacher_epochs": 1}
+    settings |= {"space": "importance", "space_min": "40%", "train_stages": str(stages)}
+    sublm.compress(**settings, out=tmp_path / "run", dry_run=True)
+    done = launch(tmp_path, "train", tmp_path / "run", "--quiet")
+    assert done.returncode == 0, done.stderr
+    notes = [
+        [json.loads(line) for line in (tmp_path / f"trained-{rank}").read_text().splitlines()] for rank in range(2)
+    ]
+    assert notes[0] == notes[1]
+    assert len(notes[0]) == 4  # the teacher, the scores and both stages
+    first, second = notes[0][2:]
+    assert first["rows"] != second["rows"]
+
+
 def test_an_error_of_one_ends_all_and_is_told(settings, tmp_path):
     sublm.compress(**settings, out=tmp_path / "run", dry_run=True)
     (tmp_path / "break").touch()

@@ -209,14 +209,17 @@ class Workspace:
         A student, cut from its teacher, keeps its word embeddings, which fit already: their dense gradient and
         optimizer state would cost a small sub-network more than its whole encoder. It also trains without dropout: the
         teacher's answers are smooth already, and drawing the masks takes time. `first_epoch` numbers the epochs of
-        a training that goes on where another ended, so that its batches are others.
+        a training that goes on where another ended, so that its batches are others. All of this is the same in every
+        process of the team, but for the probe, which the first one calls, and `pause`: only who trains alone may pause.
         """
 
         def show(step: int, steps: int, loss: float, rate: float) -> None:
             self.progress.update(step, steps, loss=loss)
 
         if self.team.leads and self.team.size > 1:
-            own = {"teacher": teacher, "split": split, "layers": layers, "student": student}
+            own: dict[str, Any] = {"teacher": teacher, "split": split, "layers": layers, "student": student}
+            # Sent in one piece: hooks that are the network itself, or refer to it, are so in the others, too.
+            own |= {"hooks": hooks, "first_epoch": first_epoch}
             self.team.share(Job((network, strategy, options, folder), own, probe is not None))
         s = self.settings
         model = network if isinstance(network, nn.Module) else network.model

@@ -21,7 +21,7 @@ from sublm.pretraining import build_corpus
 from sublm.progress import Progress
 from sublm.search import pairwise_accuracy
 from sublm.spaces import SearchSpace, Subnet, obeys_rule
-from sublm.spaces.homogeneous import read_shape
+from sublm.spaces.homogeneous import read_shape, shape_name
 from sublm.stages.pretrain import (
     Validation,
     measure_fidelity,
@@ -93,6 +93,75 @@ def test_asked_for_more_models_nothing_is_evaluated_again(found, trained, monkey
     assert [model["shape"] for model in more["models"][:2]] == [model["shape"] for model in found["models"]]
     with pytest.raises(RunError, match="overwrite"):
         pretrain_search(trained, "macs<=40%", evaluations=8)
+
+
+def untimed(found) -> list[dict[str, Any]]:
+    """What a search looked at, without how long that took."""
+    return [{name: value for name, value in entry.items() if name != "seconds"} for entry in found["evaluations"]]
+
+
+def test_asked_for_more_evaluations_a_search_goes_on(trained, tmp_path) -> None:
+    few = pretrain_search(trained, "macs<=50%", out=tmp_path / "run", evaluations=3, top=1)
+    more = pretrain_search(trained, "macs<=50%", out=tmp_path / "run", evaluations=6, top=1, overwrite=True)
+    assert more["evaluations"][:3] == few["evaluations"]
+    assert untimed(more) == untimed(pretrain_search(trained, "macs<=50%", out=tmp_path / "new", evaluations=6))
+    # Of those that are asked for again, none is lost, and none is looked at.
+    fewer = pretrain_search(trained, "macs<=50%", out=tmp_path / "run", evaluations=2, top=1, overwrite=True)
+    assert fewer["evaluations"] == more["evaluations"]
+
+
+def test_a_search_that_is_done_evaluates_nothing(trained, tmp_path) -> None:
+    """Whatever became of its log."""
+    whole = pretrain_search(trained, "macs<=50%", out=tmp_path / "run", evaluations=3, top=1)
+    log = tmp_path / "run" / "search" / "evaluations.jsonl"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:2]))
+    again = pretrain_search(trained, "macs<=50%", out=tmp_path / "run", evaluations=3, top=1)
+    assert again["evaluations"] == whole["evaluations"][:2]
+    assert len(log.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("change", [{"sampler": "random"}, {"seed": 1}, {"length": 12}], ids=str)
+def test_another_search_takes_the_place_of_the_first(trained, tmp_path, change) -> None:
+    asked = {"evaluations": 4, "top": 1}
+    first = pretrain_search(trained, "parameters<=50%", out=tmp_path / "run", **asked)
+    other = pretrain_search(trained, "parameters<=50%", out=tmp_path / "run", **asked, **change, overwrite=True)
+    assert untimed(other) != untimed(first)
+    assert untimed(other) == untimed(
+        pretrain_search(trained, "parameters<=50%", out=tmp_path / "new", **asked, **change)
+    )
+
+
+@pytest.mark.parametrize("fast", [False, True], ids=["searched", "fast"])
+def test_by_another_fitness_everything_is_judged_again(trained, tmp_path, fast) -> None:
+    rng = random.Random(0)
+    rows = [(samples.words(rng, 6), "yes" if i % 2 else "no") for i in range(80)]
+    task = write_table(tmp_path / "tossed.csv", rows)
+    asked = {"evaluations": 3, "top": 1, "fast": fast, "out": tmp_path / "run", "overwrite": True}
+    by_loss = pretrain_search(trained, "macs<=50%", **asked)
+    by_task = pretrain_search(trained, "macs<=50%", **asked, tasks=[task], task_epochs=0)
+    assert all(entry["score"] == entry["tossed"] >= 0 and "loss" not in entry for entry in by_task["evaluations"])
+    fewer = pretrain_search(trained, "macs<=50%", **asked, tasks=[task], task_epochs=0, task_limit=30)
+    assert [entry["score"] for entry in fewer["evaluations"]] != [entry["score"] for entry in by_task["evaluations"]]
+    write_table(tmp_path / "tossed.csv", [(text, "yes") if i % 3 else (text, "no") for i, (text, _) in enumerate(rows)])
+    changed = pretrain_search(trained, "macs<=50%", **asked, tasks=[task], task_epochs=0, task_limit=30)
+    assert [entry["score"] for entry in changed["evaluations"]] != [entry["score"] for entry in fewer["evaluations"]]
+    assert untimed(pretrain_search(trained, "macs<=50%", **asked)) == untimed(by_loss)
+
+
+def test_fine_tunings_of_other_settings_are_no_hindrance(trained, tmp_path, monkeypatch) -> None:
+    """Those of `fast`, which lie where a search that goes on later puts its own."""
+    first, second = (
+        read_shape(entry["shape"], reopen(trained, Progress()).supernet.shape)
+        for entry in pretrain_search(trained, "macs<=30%", out=tmp_path / "loss", evaluations=2)["evaluations"]
+    )
+    rows = [(samples.words(random.Random(i), 6), "good" if i % 2 else "bad") for i in range(60)]
+    asked = {"tasks": [write_table(tmp_path / "one.csv", rows)], "top": 1, "out": tmp_path / "run", "overwrite": True}
+    pretrain_search(trained, "macs<=30%", **asked, evaluations=1)
+    monkeypatch.setattr(search, "rule_candidates", lambda space, used: [second])
+    pretrain_search(trained, "macs<=30%", **asked, fast=True, task_limit=30)
+    more = pretrain_search(trained, "macs<=30%", **asked, evaluations=2)
+    assert [entry["shape"] for entry in more["evaluations"]] == [shape_name(first), shape_name(second)]
+    assert not any("error" in entry for entry in more["evaluations"])
 
 
 @pytest.mark.parametrize("answers", [0, 1.5, 100])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,21 @@ def execute_search(
     return follow(settings, folder, progress, do, overwrite=overwrite)
 
 
+@dataclass(frozen=True)
+class _Fitness:
+    """What sub-networks are judged by.
+
+    Attributes:
+        of: A sub-network's "score", higher is better, and what it was made from.
+        words: What it is.
+        decided_by: What the scores depend on besides the weights, plain.
+    """
+
+    of: Callable[[Subnet], Mapping[str, float]]
+    words: str
+    decided_by: Mapping[str, Any]
+
+
 @dataclass
 class _Search:
     """One search."""
@@ -98,20 +114,20 @@ class _Search:
     progress: Progress
 
     def carry_out(self) -> dict[str, Any]:
-        evaluate = self._evaluator()  # reads the proxy tasks: what is wrong with them shows before anything is measured
+        fitness = self._fitness()  # reads the proxy tasks: what is wrong with them shows before anything is measured
         predictor = self._predictor()
         costs = costs_of(self.encoder, self.deployed, predictor)
         whole = {name: float(cost(self.encoder.largest)) for name, cost in costs.items()}
         base = self._base_costs(predictor)
         constraints = parse_targets(self.settings.target, base or whole)
         check_constraints(self.trained.space, constraints, costs)
-        evaluations = self._evaluations(evaluate, costs, constraints, predictor)
+        evaluations = self._evaluations(fitness, costs, constraints, predictor)
         chosen, measured = self._choose(evaluations, constraints, predictor)
         models = [self._model(place, e, base or whole, measured) for place, e in enumerate(chosen, start=1)]
         return {
             "target": list(self.settings.target),
             "constraints": [str(constraint) for constraint in constraints],
-            "fitness": self._fitness_words(),
+            "fitness": fitness.words,
             "conditions": self.deployed.options(),
             "whole": {"shape": shape_name(self.encoder.largest), "costs": whole},
             "base": None if base is None else {"model": self.settings.base, "costs": base},
@@ -129,12 +145,6 @@ class _Search:
             assert predictor.reference is not None  # it was fitted beside the base
             found["latency"] = predictor.reference
         return found
-
-    def _fitness_words(self) -> str:
-        if not self.settings.tasks:
-            return "validation loss, negative"
-        how = "" if self.settings.task_epochs else " by linear probes"
-        return f"mean score of {', '.join(self.settings.tasks)}{how}"
 
     @property
     def _tunes(self) -> bool:
@@ -161,45 +171,54 @@ class _Search:
 
     def _evaluations(
         self,
-        evaluate: Callable[[Subnet], Mapping[str, float]],
+        fitness: _Fitness,
         costs: Mapping[str, Callable[[Subnet], float]],
         constraints: tuple[Constraint, ...],
         predictor: LatencyPredictor | None,
     ) -> list[Evaluation]:
         if self.settings.fast:
-            return self._one_per_depth(costs, constraints, evaluate)
+            return self._one_per_depth(costs, constraints, fitness)
+        s = self.settings
         inputs = {
             "weights": self.trained.fingerprint,
-            "constraints": [str(constraint) for constraint in constraints],
+            "fitness": fitness.decided_by,
+            "sampler": s.sampler,
+            "seed": s.seed,
+            "constraints": [asdict(constraint) for constraint in constraints],
+            "length": self.deployed.length,  # this and the precision: of all costs but latency
+            "runtime_precision": self.deployed.precision,
             "predictor": predictor.to_dict() if predictor else None,
         }
         stage = self.run.stage("search", inputs, outputs=["search", *([PROXIES] if self._tunes else [])])
+        if stage.done and stage.result.get("evaluations", 0) < s.evaluations:
+            stage.state = "cut off"  # more are asked for: the search goes on, and keeps what it has
 
-        def run_search(judge: Callable[[Subnet], Mapping[str, float]]) -> list[Evaluation]:
+        def run_search(evaluations: int) -> list[Evaluation]:
             return search(
                 self.trained.space,
-                judge,
+                fitness.of,
                 costs,
                 objectives=("score",),
                 constraints=constraints,
-                sampler=self.settings.sampler,
-                evaluations=self.settings.evaluations,
-                seed=self.settings.seed,
+                sampler=s.sampler,
+                evaluations=evaluations,
+                seed=s.seed,
                 folder=self.run.folder / "search",
-                progress=lambda e: self.progress.update(e.number + 1, self.settings.evaluations, score=e.score),
+                progress=lambda e: self.progress.update(e.number + 1, s.evaluations, score=e.score),
             ).evaluations
 
         if stage.done:
-            return run_search(lambda subnet: {})  # reads the log
-        title = f"Searching ({self.settings.sampler}, {self.settings.evaluations} sub-networks)"
-        with doing(self.run, self.progress, stage, title):
-            return run_search(evaluate)
+            return run_search(0)  # reads the log
+        with doing(self.run, self.progress, stage, f"Searching ({s.sampler}, {s.evaluations} sub-networks)"):
+            found = run_search(s.evaluations)
+            stage.result["evaluations"] = max(len(found), s.evaluations)  # a small space may hold fewer
+        return found
 
     def _one_per_depth(
         self,
         costs: Mapping[str, Callable[[Subnet], float]],
         constraints: tuple[Constraint, ...],
-        evaluate: Callable[[Subnet], Mapping[str, float]],
+        fitness: _Fitness,
     ) -> list[Evaluation]:
         """Tests the candidates of the development rule; each is on disk at once."""
         space = self.trained.space
@@ -210,20 +229,20 @@ class _Search:
         found = []
         for number, subnet in enumerate(rule_candidates(space, used)):
             name = f"test {shape_name(subnet)}"
-            inputs = {"weights": self.trained.fingerprint, "subnet": subnet.to_dict()}
+            inputs = {"weights": self.trained.fingerprint, "subnet": subnet.to_dict(), "fitness": fitness.decided_by}
             outputs = [f"{PROXIES}/{shape_name(subnet)}"] if self._tunes else []
             stage = self.run.stage(name, inputs, after=[], outputs=outputs)
             if not stage.done:
                 with doing(self.run, self.progress, stage, f"Testing {shape_name(subnet)}"):
-                    stage.result |= dict(evaluate(subnet))
+                    stage.result |= dict(fitness.of(subnet))
             values = space.encode(subnet) or {}
             own = {cost: float(of(subnet)) for cost, of in costs.items()}
             score, seconds = float(stage.result["score"]), stage.seconds
             found.append(Evaluation(number, subnet, values, score, stage.result, own, seconds, "development rule"))
         return found
 
-    def _evaluator(self) -> Callable[[Subnet], Mapping[str, float]]:
-        """The fitness: higher is better."""
+    def _fitness(self) -> _Fitness:
+        """What sub-networks are judged by; reads the proxy tasks."""
         s = self.settings
         if not s.tasks:
 
@@ -231,11 +250,13 @@ class _Search:
                 (loss,) = self.trained.losses([subnet])
                 return {"score": -loss, "loss": loss}
 
-            return by_loss
+            return _Fitness(by_loss, "validation loss, negative", {})
+        words = f"mean score of {', '.join(s.tasks)}"
+        asked: dict[str, Any] = {"epochs": s.task_epochs, "limit": s.task_limit, "seed": s.seed}
         if s.task_epochs:
-            for task in s.tasks:
-                read_task(task, data=s.data, limit=s.task_limit, seed=s.seed)
-            return self._by_fine_tuning
+            read = partial(read_task, data=s.data, limit=s.task_limit, seed=s.seed)
+            rows = {Path(task).stem: read(task).fingerprint for task in s.tasks}
+            return _Fitness(self._by_fine_tuning, words, asked | {"tasks": rows, "learning_rate": s.task_learning_rate})
         probes = Probes.load(
             s.tasks,
             self.trained.tokenizer,
@@ -245,7 +266,11 @@ class _Search:
             seed=s.seed,
             precision=evaluation_precision(self.trained.settings.precision),
         )
-        return lambda subnet: _with_mean(probes.scores(self.trained.supernet, subnet))
+        return _Fitness(
+            lambda subnet: _with_mean(probes.scores(self.trained.supernet, subnet)),
+            f"{words} by linear probes",
+            asked | {"tasks": {name: examples.fingerprint for name, examples in probes.tasks.items()}},
+        )
 
     def _by_fine_tuning(self, subnet: Subnet) -> dict[str, float]:
         """Scores of the proxy tasks after a short fine-tuning of each, and their mean."""
@@ -268,6 +293,7 @@ class _Search:
                 learning_rate=[s.task_learning_rate],
                 limit=s.task_limit,
                 seed=s.seed,
+                overwrite=True,  # runs of other settings, which `fast` left since this search began
             )
             scores[name] = float(found["best"]["search"][found["metric"]])
         return _with_mean(scores)

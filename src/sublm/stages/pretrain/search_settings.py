@@ -25,7 +25,7 @@ class SearchSettings:
         task_limit: Training rows of each, at most.
         data: Folder in which tasks lie, a folder each; None takes the hub.
         sampler: Name of a sampler.
-        evaluations: Sub-networks looked at; the published 4 generations of 25.
+        evaluations: Sub-networks looked at; the published 4 generations of 25. With more, a done search goes on.
         fast: Look at one sub-network per depth alone, which obeys the development rule.
         top: How many are written.
         further_steps: Steps that each of these is trained further, without warm-up; 0 leaves them as they are.
