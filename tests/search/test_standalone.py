@@ -103,3 +103,12 @@ def test_the_time_is_noted_while_a_candidate_trains_here(tmp_path, monkeypatch):
     search(learn, tmp_path, InlineExecutor(), epochs=1, hours=60 / HOUR)
     assert seen
     assert "clock" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_who_is_stopped_at_a_rung_by_the_time_is_not_said_to_go_on(clock, tmp_path):
+    search(hourly(clock), tmp_path, InlineExecutor(), sampler="moasha", hours=1)
+    lines = (tmp_path / "rungs.jsonl").read_text().splitlines()
+    assert [(json.loads(line)["epochs"], json.loads(line)["continues"]) for line in lines] == [(1, False)]
+    # Later ones are compared with it.
+    result = search(hourly(clock), tmp_path, InlineExecutor(), sampler="moasha", evaluations=2, hours=3)
+    assert [e.metrics["epochs"] for e in result.evaluations] == [1, 1]

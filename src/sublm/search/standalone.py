@@ -196,7 +196,7 @@ class _Search:
             self._tell(trial, Learned(()), error=f"{type(problem).__name__}: {problem}")
             return
         scores = learned.scores[:until]
-        if len(scores) == until < self.epochs and self._goes_on(trial, until, scores[-1]) and not self.clock.up:
+        if len(scores) == until < self.epochs and self._goes_on(trial, until, scores[-1]):
             self._send(trial, self.levels[self.levels.index(until) + 1])
         elif scores:
             self._tell(trial, Learned(scores, learned.seconds))
@@ -207,7 +207,8 @@ class _Search:
     def _goes_on(self, trial: Trial, epochs: int, score: float) -> bool:
         costs = {name: float(self.costs[name](trial.subnet)) for name in self.study.objectives if name != "score"}
         now = Evaluation(trial.number, trial.subnet, trial.values, score, costs=costs)
-        return self.rungs.judge(trial.subnet.key, epochs, now.objectives(self.study.objectives))
+        objectives = now.objectives(self.study.objectives)
+        return self.rungs.judge(trial.subnet.key, epochs, objectives, may_go_on=not self.clock.up)
 
     def _tell(self, trial: Trial, learned: Learned, error: str = "") -> None:
         metrics = None if error else best_epoch(learned.scores)
