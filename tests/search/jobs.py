@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import struct
 import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from sublm.search.executors import open_executor
@@ -15,6 +18,10 @@ begun = 0
 def begin(number):
     global begun
     begun += number
+
+
+def begin_with(content):
+    begin(len(content))
 
 
 def begin_badly(kind):
@@ -70,6 +77,15 @@ def leave():
 
 def give_a_lambda():
     return lambda: None
+
+
+def answer_half(folder):
+    """The first worker begins to answer, and is killed before the answer is whole."""
+    if first_time(folder, "answer"):
+        pipe = next(thing for thing in gc.get_objects() if isinstance(thing, Connection))
+        os.write(pipe.fileno(), struct.pack("!i", 1000) + b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "whole"
 
 
 def who():

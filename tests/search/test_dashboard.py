@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import types
@@ -21,7 +22,10 @@ def package(monkeypatch):
     def wsgi(storage):
         def application(environment, start_response):
             start_response("200 OK", [("Content-Type", "application/json")])
-            return [json.dumps([study.study_name for study in storage.get_all_studies()]).encode()]
+            studies = storage.get_all_studies()
+            if environment["PATH_INFO"] == "/trials":
+                return [json.dumps([len(storage.get_all_trials(study._study_id)) for study in studies]).encode()]
+            return [json.dumps([study.study_name for study in studies]).encode()]
 
         return application
 
@@ -43,6 +47,15 @@ def fetch(server, address):
 def test_it_serves_the_study_of_a_run(package, tmp_path):
     problem.run("random", tmp_path / "search", evaluations=3)
     assert fetch(*open_dashboard(tmp_path, port=0)) == b'["search"]'
+
+
+@pytest.mark.parametrize("latest", ["search", "standalone", "search/search"])
+def test_it_serves_the_latest_search_of_a_run_whatever_its_kind(package, tmp_path, latest):
+    for folder in {"search", latest}:
+        problem.run("random", tmp_path / folder, evaluations=3 if folder == latest else 1)
+        os.utime(tmp_path / folder / "study.journal", (0, folder == latest))
+    server, address = open_dashboard(tmp_path, port=0)
+    assert fetch(server, address + "trials") == b"[3]"
 
 
 def test_it_serves_the_studies_of_a_database(package, tmp_path):

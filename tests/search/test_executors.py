@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-import multiprocessing
+import multiprocessing.spawn
 import os
 import pickle
 import subprocess
 import sys
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import jobs
@@ -72,6 +73,24 @@ def test_workers_that_cannot_begin_are_an_error(kind, said):
     ):
         executor.submit(pow, 2, 2).result()
     assert not isinstance(caught.value, WorkerLostError)
+
+
+def test_a_worker_killed_before_it_has_read_what_it_begins_with_is_replaced(tmp_path, monkeypatch):
+    """It dies before Python runs in it; what it was to read is more than a pipe takes."""
+    program = tmp_path / "python"
+    dies = f'case "$*" in *spawn_main*) mkdir {tmp_path}/died 2>/dev/null && kill -9 $$;; esac'
+    program.write_text(f'#!/bin/sh\n{dies}\nexec {sys.executable} "$@"\n')
+    program.chmod(0o755)
+    resource_tracker.ensure_running()  # of the real Python
+    monkeypatch.setattr(multiprocessing.spawn, "_python_exe", os.fsencode(program))
+    with open_executor(2, initializer=jobs.begin_with, initargs=(b"x" * 2**20,)) as executor:
+        assert executor.submit(jobs.square, tmp_path, 3).result() == 9 + 2**20
+    assert (tmp_path / "died").exists()
+
+
+def test_a_worker_killed_while_it_answers_is_replaced(tmp_path):
+    with open_executor(2) as executor:
+        assert executor.submit(jobs.answer_half, tmp_path).result() == "whole"
 
 
 def test_leaving_through_an_exception_does_not_wait_for_the_workers():

@@ -48,6 +48,18 @@ def test_what_was_evaluated_without_the_storage_is_added_to_it(url, tmp_path):
     assert {e.subnet.key for e in result.evaluations} == {e.subnet.key for e in first.evaluations}
 
 
+def test_what_was_found_after_a_claim_was_given_up_is_added(url, tmp_path):
+    with shared_contract.open_study(url, tmp_path / "one") as one:
+        given_up = one.ask()
+    with shared_contract.open_study(None, tmp_path / "one") as alone:  # as if killed before the database had it
+        trial = alone.ask()
+        assert trial.subnet == given_up.subnet
+        shared_contract.evaluate(alone, trial)
+    with shared_contract.open_study(url, tmp_path / "one"), shared_contract.open_study(url, None) as other:
+        assert other.ask().subnet != trial.subnet
+        assert [e.subnet for e in other.evaluations] == [trial.subnet]
+
+
 def test_of_two_claims_the_earlier_counts(url):
     with shared_contract.open_study(url, None) as one, shared_contract.open_study(url, None) as other:
         trial = one._next()

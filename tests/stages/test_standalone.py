@@ -186,7 +186,7 @@ def test_a_time_budget_ends_with_what_was_trained(settings, tmp_path, monkeypatc
     from sublm.stages.workspace import Workspace
 
     hours = 0.0
-    real = time.monotonic
+    real, real_time = time.monotonic, time.time
     probe = Workspace.probe
 
     def count_hours(self, model):
@@ -201,6 +201,7 @@ def test_a_time_budget_ends_with_what_was_trained(settings, tmp_path, monkeypatc
 
     monkeypatch.setattr(Workspace, "probe", count_hours)
     monkeypatch.setattr(time, "monotonic", lambda: real() + 3600 * hours)
+    monkeypatch.setattr(time, "time", lambda: real_time() + 3600 * hours)
     found = searched(settings | {"hours": 4.5}, tmp_path / "run")
     done = trials(tmp_path / "run")
     # Two epochs, two epochs, and one of two: that candidate counts with what it had.
@@ -216,11 +217,11 @@ def test_a_time_budget_ends_with_what_was_trained(settings, tmp_path, monkeypatc
 def test_a_candidate_that_cannot_be_trained_is_recorded_and_the_search_goes_on(settings, tmp_path, monkeypatch):
     learn, calls = standalone.Candidates.learn, []
 
-    def break_second(self, subnet, until, seconds):
+    def break_second(self, subnet, until, end):
         calls.append(subnet)
         if len(calls) == 2:
             raise RuntimeError("no memory left")
-        return learn(self, subnet, until, seconds)
+        return learn(self, subnet, until, end)
 
     monkeypatch.setattr(standalone.Candidates, "learn", break_second)
     searched(settings, tmp_path / "run")

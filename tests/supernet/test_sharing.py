@@ -8,6 +8,7 @@ import pickle
 
 import pytest
 import torch
+from torch.multiprocessing import get_sharing_strategy
 
 from sublm.errors import WorkerError
 from sublm.search.executors import WorkerPool
@@ -110,6 +111,24 @@ def test_too_little_shared_memory_is_said_before_anything_is_moved(monkeypatch, 
     with pytest.raises(WorkerError, match=r"--shm-size"):
         sharing.share_weights(model, tmp_path)
     assert not any(p.is_shared() for p in model.parameters())
+
+
+def share_many(soft, hard):
+    """In a process of its own: 200 tensors, so many open files allowed."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    model = torch.nn.ParameterList([torch.ones(1) for _ in range(200)])
+    sharing.share_weights(model)
+    return all(parameter.is_shared() for parameter in model)
+
+
+@pytest.mark.skipif(get_sharing_strategy() != "file_descriptor", reason="shared tensors take no open files here")
+def test_every_shared_tensor_may_have_its_open_file():
+    with WorkerPool(lambda: ProcessWorker(1, None, ()), 1) as pool:
+        assert pool.submit(share_many, 100, 1000).result()
+        with pytest.raises(WorkerError, match=r"200 of the model's tensors.*only 100 open.*ulimit -n"):
+            pool.submit(share_many, 100, 100).result()
 
 
 def test_a_copy_has_its_own_weights():

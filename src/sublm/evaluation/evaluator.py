@@ -20,7 +20,7 @@ from sublm.tasks.task import Task
 KINDS = ("classification", "embedding", "multiple_choice", "regression")
 """Kinds of tasks with one label and one prediction per row."""
 
-ROWS_PER_CONTROL = 8
+ROWS_PER_CONTROL = 16
 """Rows seen for each known sub-network that is used in a test."""
 
 

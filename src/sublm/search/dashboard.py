@@ -9,7 +9,10 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from sublm.errors import RunError
 from sublm.optional import try_import
 from sublm.search.mirror import JOURNAL, quiet
-from sublm.search.shared import open_storage, reached
+from sublm.search.shared import RECORD, open_storage, reached
+
+FOLDERS = ("search", "standalone", "search/search")
+"""Where a run has its search: of a super-network, of candidates trained alone, and of a pre-trained super-network."""
 
 
 class _Handler(WSGIRequestHandler):
@@ -23,7 +26,7 @@ def open_dashboard(
     """Opens the dashboard; nothing is served before `serve_forever` of the server.
 
     Args:
-        run: A run directory whose search has begun; it may be going on.
+        run: A run directory whose search has begun; it may be going on. Of several searches the latest is shown.
         storage: URL of the database instead, if the search shares its study there.
         host: Where to listen; other machines reach it only under an address of this one.
         port: Where to listen; 0 takes a free one.
@@ -39,18 +42,19 @@ def open_dashboard(
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
     dashboard = try_import("optuna_dashboard", extra="dashboard", purpose="The dashboard")
-    journal = run / "search" / JOURNAL
+    records = [path for folder in FOLDERS for name in (JOURNAL, RECORD) if (path := run / folder / name).exists()]
+    latest = max(records, key=lambda path: path.stat().st_mtime_ns, default=None)
     source: Any
     if storage is not None:
         with reached(storage), quiet():
             source = open_storage(storage)
-    elif journal.exists():
-        with quiet():
-            source = JournalStorage(JournalFileBackend(str(journal), JournalFileOpenLock(str(journal))))
-    elif (run / "search" / "shared.json").exists():
+    elif latest is None:
+        raise RunError(f"{run} has no search yet; start one with `sublm compress` or `sublm search {run}`.")
+    elif latest.name == RECORD:
         raise RunError(f"The search of {run} keeps its study in a database; give its URL with --storage.")
     else:
-        raise RunError(f"{run} has no search yet; start one with `sublm compress` or `sublm search {run}`.")
+        with quiet():
+            source = JournalStorage(JournalFileBackend(str(latest), JournalFileOpenLock(str(latest))))
     try:
         server = make_server(host, port, dashboard.wsgi(source), handler_class=_Handler)
     except OSError as error:

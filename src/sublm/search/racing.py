@@ -13,7 +13,10 @@ for that to be a fair approximation.
 
 **Control variates.** Sub-networks share their weights and much of their mistakes. What those of similar cost, evaluated
 in full, did on the rows not seen tells what the candidate will do there: the difference is estimated by regression on
-their influence values, whose mean over all rows is known (the regression estimator; Cochran, 1977, chapter 7).
+their influence values, whose mean over all rows is known (the regression estimator; Cochran, 1977, chapter 7). The
+slopes are estimated too, which adds to the error the more, the further the rows seen are off in the controls: with f
+the share of the n rows seen, m the controls' mean on them and X the controls less m, the variance of the difference is
+that of the residuals, times (1 - f) / n + m' (X' X)^-1 m.
 
 **What a dropped candidate is worth.** Its score is that of the sub-network it lost to, plus the difference estimated on
 the rows seen, and in any case below it: so it is dominated by a sub-network that is there, and is never on a front.
@@ -152,17 +155,21 @@ def judge(
     if rows >= total or not math.isfinite(difference) or not np.isfinite(values).all():
         return Verdict(False, difference, math.nan)
     rest, freedom = values - values.mean(), len(values) - 1
+    weight = (1 - rows / total) / len(values)
     if controls is not None and controls.size:
         means = controls.mean(axis=0)
-        slopes, _, rank, _ = np.linalg.lstsq(controls - means, rest, rcond=1e-6)
-        # The rows seen are off by `means` in the controls, and so by this in what goes with them.
-        difference -= float(slopes @ means)
-        rest = rest - (controls - means) @ slopes
-        freedom -= int(rank)
+        left, sizes, right = np.linalg.svd(controls - means, full_matrices=False)
+        told = sizes > 1e-6 * sizes[0]  # controls that say the same count once
+        # The rows seen are off by `means` in the controls, and so by `pull @ rest` in what goes with them.
+        pull = left[:, told] @ ((right[told] @ means) / sizes[told])
+        difference -= float(pull @ rest)
+        rest = rest - left[:, told] @ (left[:, told].T @ rest)
+        weight += float(pull @ pull)
+        freedom -= int(told.sum())
     squares = float(rest @ rest)
     if freedom < 2 or squares <= 0 or squares**2 / float((rest**4).sum()) < MIN_DIFFERING:
         return Verdict(False, difference, math.nan)
-    error = math.sqrt(squares / freedom / len(values) * (1 - rows / total))
+    error = math.sqrt(squares / freedom * weight)
     quantile = float(t.isf(racing.level / max(1, rungs - 1), freedom))
     return Verdict(difference + quantile * error < racing.margin, difference, error)
 

@@ -70,21 +70,22 @@ class Rungs:
         self._path = None if folder is None else folder / NAME
         self.judgements = [] if self._path is None else _read(self._path)
 
-    def judge(self, key: str, epochs: int, objectives: Sequence[float]) -> bool:
+    def judge(self, key: str, epochs: int, objectives: Sequence[float], *, may_go_on: bool = True) -> bool:
         """Whether a trial goes on from a rung.
 
         Args:
             key: Key of its sub-network.
             epochs: The rung.
             objectives: After that many epochs, all minimised.
+            may_go_on: False stops it, however good it is; later ones are compared with it all the same.
         """
         there = [judgement for judgement in self.judgements if judgement.epochs == epochs]
         known = next((judgement for judgement in there if judgement.key == key), None)
         if known is None:
-            goes_on = self._halving.continues(objectives, [judgement.objectives for judgement in there])
+            goes_on = may_go_on and self._halving.continues(objectives, [other.objectives for other in there])
             known = Judgement(key, epochs, tuple(objectives), goes_on)
             self._append(known)
-        return known.continues
+        return known.continues and may_go_on
 
     def _append(self, judgement: Judgement) -> None:
         self.judgements.append(judgement)

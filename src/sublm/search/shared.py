@@ -72,7 +72,8 @@ class SharedStudy:
             there = set()
             for trial in self._study.get_trials(deepcopy=False):
                 if trial.state.is_finished():
-                    there.add(trial.user_attrs.get("key"))
+                    if LINE in trial.user_attrs:  # else it was only claimed
+                        there.add(trial.user_attrs.get("key"))
                 elif trial.user_attrs.get("driver") == self._driver:
                     self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
         for evaluation in evaluations:

@@ -7,7 +7,9 @@ dies finds its candidates where they were.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -26,7 +28,7 @@ from sublm.spaces.subnet import Subnet
 
 CLOCK, FLIGHTS = "clock.json", "flights.json"
 _TICK = 5.0
-"""Seconds after which the time used is written down, even if nothing has come."""
+"""Seconds after which the time used is written down again, so that a kill costs little of it."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,9 @@ class Learned:
 
 
 Learn = Callable[[Subnet, int, float | None], Learned]
-"""Trains a candidate until an epoch, for so many seconds at most. It goes on from its last checkpoint, and gives the
-same again when asked again. Which of the epochs was best, and its weights, are its own business to keep."""
+"""Trains a candidate until an epoch, but not beyond a time of `time.time()`: one that waits for a worker, or is given
+to another one, has no more time for that. It goes on from its last checkpoint, and gives the same again when asked
+again. Which of the epochs was best, and its weights, are its own business to keep."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,19 @@ class _Search:
         self.pending = self._read_pending()  # in flight when an earlier session ended, and not yet again
 
     def run(self) -> StandaloneResult:
+        with self.clock:
+            exhausted = self._train()
+        short = len(self.study.evaluations) < self.evaluations
+        return StandaloneResult(
+            self.study.evaluations,
+            self.study.front,
+            exhausted,
+            seconds=self.clock.used,
+            out_of_time=short and not exhausted,
+        )
+
+    def _train(self) -> bool:
+        """Trains until there is enough, or the time is up; whether the space has been exhausted before."""
         exhausted = False
         while True:
             while not exhausted and self._may_start():
@@ -145,20 +161,10 @@ class _Search:
                 self._send(trial, self.levels[0])
                 self._write_pending()
             if not self.flights:
-                break
-            done, _ = wait(self.flights, timeout=_TICK, return_when=FIRST_COMPLETED)
-            self.clock.write()
+                return exhausted
+            done, _ = wait(self.flights, timeout=_TICK, return_when=FIRST_COMPLETED)  # Windows hears Ctrl-C between
             for future in sorted(done, key=lambda one: self.flights[one].trial.number):
                 self._receive(future, self.flights.pop(future))
-        self.clock.write()
-        short = len(self.study.evaluations) < self.evaluations
-        return StandaloneResult(
-            self.study.evaluations,
-            self.study.front,
-            exhausted,
-            seconds=self.clock.used,
-            out_of_time=short and not exhausted,
-        )
 
     def _may_start(self) -> bool:
         planned = len(self.study.evaluations) + len(self.flights)
@@ -173,7 +179,7 @@ class _Search:
         return self.study.ask()
 
     def _send(self, trial: Trial, until: int) -> None:
-        future = self.executor.submit(self.learn, trial.subnet, until, self.clock.left)
+        future = self.executor.submit(self.learn, trial.subnet, until, self.clock.end)
         self.flights[future] = _Flight(trial, until)
 
     def _receive(self, future: Future[Learned], flight: _Flight) -> None:
@@ -190,7 +196,7 @@ class _Search:
             self._tell(trial, Learned(()), error=f"{type(problem).__name__}: {problem}")
             return
         scores = learned.scores[:until]
-        if len(scores) == until < self.epochs and self._goes_on(trial, until, scores[-1]) and not self.clock.up:
+        if len(scores) == until < self.epochs and self._goes_on(trial, until, scores[-1]):
             self._send(trial, self.levels[self.levels.index(until) + 1])
         elif scores:
             self._tell(trial, Learned(scores, learned.seconds))
@@ -201,7 +207,8 @@ class _Search:
     def _goes_on(self, trial: Trial, epochs: int, score: float) -> bool:
         costs = {name: float(self.costs[name](trial.subnet)) for name in self.study.objectives if name != "score"}
         now = Evaluation(trial.number, trial.subnet, trial.values, score, costs=costs)
-        return self.rungs.judge(trial.subnet.key, epochs, now.objectives(self.study.objectives))
+        objectives = now.objectives(self.study.objectives)
+        return self.rungs.judge(trial.subnet.key, epochs, objectives, may_go_on=not self.clock.up)
 
     def _tell(self, trial: Trial, learned: Learned, error: str = "") -> None:
         metrics = None if error else best_epoch(learned.scores)
@@ -243,7 +250,7 @@ def best_epoch(scores: Sequence[float]) -> dict[str, float]:
 
 
 class _Clock:
-    """Wall-clock time over all sessions of a search."""
+    """Wall-clock time over all sessions of a search; entered, it is written down whatever the search waits for."""
 
     def __init__(self, limit: float | None, folder: Path | None) -> None:
         self._limit = math.inf if limit is None else limit
@@ -251,6 +258,21 @@ class _Clock:
         known = self._path is not None and self._path.exists()
         self._before = float(read_json(self._path)["seconds"]) if known and self._path is not None else 0.0
         self._began = time.monotonic()
+        self._stopped = threading.Event()
+        self._ticking = threading.Thread(target=self._tick, name="clock", daemon=True)
+
+    def __enter__(self) -> None:
+        self._ticking.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._ticking.join()
+        self._write()
+
+    def _tick(self) -> None:
+        while not self._stopped.wait(_TICK):
+            with contextlib.suppress(OSError):  # a full disk: what the search itself writes there tells
+                self._write()
 
     @property
     def used(self) -> float:
@@ -258,16 +280,15 @@ class _Clock:
         return self._before + time.monotonic() - self._began
 
     @property
-    def left(self) -> float | None:
-        """Seconds left; None without a limit."""
-        return None if math.isinf(self._limit) else max(0.0, self._limit - self.used)
+    def end(self) -> float | None:
+        """When the time is up, as `time.time()` counts; None without a limit."""
+        return None if math.isinf(self._limit) else time.time() + self._limit - self.used
 
     @property
     def up(self) -> bool:
         """Whether the time is up."""
         return self.used >= self._limit
 
-    def write(self) -> None:
-        """Writes down the time used, so that a kill costs little of it."""
+    def _write(self) -> None:
         if self._path is not None:
             write_json(self._path, {"seconds": round(self.used, 3)})

@@ -47,13 +47,12 @@ class Candidates:
     teacher: nn.Module | None
     folder: Path
 
-    def learn(self, subnet: Subnet, until: int, seconds: float | None) -> Learned:
+    def learn(self, subnet: Subnet, until: int, end: float | None) -> Learned:
         """Trains a candidate until an epoch, and keeps the model of its best one; see `sublm.search.standalone`."""
         settings, steps = self.work.settings, self.work.steps_per_epoch()
-        end = None if seconds is None else time.monotonic() + seconds
 
         def pause(step: int) -> bool:
-            return step >= until * steps or (end is not None and time.monotonic() >= end)
+            return step >= until * steps or (end is not None and time.time() >= end)
 
         folder = self.folder / subnet.key
         model = self.supernet.extract(subnet)
@@ -99,9 +98,9 @@ def _begin(candidates: Candidates) -> None:
     _here = candidates
 
 
-def _learn(subnet: Subnet, until: int, seconds: float | None) -> Learned:
+def _learn(subnet: Subnet, until: int, end: float | None) -> Learned:
     assert _here is not None
-    return _here.learn(subnet, until, seconds)
+    return _here.learn(subnet, until, end)
 
 
 def search_candidates(

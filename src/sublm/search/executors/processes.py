@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from sublm.errors import WorkerError
@@ -35,13 +36,17 @@ class ProcessWorker:
         """
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(theirs, threads, initializer, initargs), name="sublm-worker", daemon=True
-        )
-        with _starting:
-            self._process.start()
-        theirs.close()
+        begin = _SentLater((initializer, initargs))
+        self._process = context.Process(target=_serve, args=(theirs, threads, begin), name="sublm-worker", daemon=True)
         try:
+            with _starting:
+                self._process.start()
+        except OSError as refused:
+            raise WorkerDiedError(f"A worker process cannot be started: {refused}. Use fewer --workers.") from refused
+        finally:
+            theirs.close()
+        try:
+            self._send(begin.pickled)
             worked, error, where = self._receive()
         except WorkerDiedError:
             self._process.join()
@@ -60,11 +65,7 @@ class ProcessWorker:
 
     def call(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Calls a function in the process; see `Worker`."""
-        try:
-            self._pipe.send((fn, args, kwargs))
-        except (BrokenPipeError, ConnectionError):
-            self.kill()
-            raise WorkerDiedError from None
+        self._send(ForkingPickler.dumps((fn, args, kwargs)))
         return result_of(self._receive())
 
     def stop(self) -> None:
@@ -79,19 +80,46 @@ class ProcessWorker:
         self._process.kill()
         self._process.join()
 
+    def _send(self, pickled: Any) -> None:
+        try:
+            self._pipe.send_bytes(pickled)
+        except OSError:
+            self.kill()
+            raise WorkerDiedError from None
+
     def _receive(self) -> Any:
         # A process that a worker started may hold the pipe open after it: look at the worker itself, too.
         ready = wait([self._pipe, self._process.sentinel])
+        received = None
         try:
             if self._pipe in ready or self._pipe.poll():
-                return self._pipe.recv()
-        except (EOFError, ConnectionError):
+                received = self._pipe.recv_bytes()
+        except (EOFError, OSError):  # OSError: it ended in the midst of a message
             pass
-        self.kill()
-        raise WorkerDiedError
+        if received is None:
+            self.kill()
+            raise WorkerDiedError
+        return ForkingPickler.loads(received)
 
 
-def _serve(pipe: Connection, threads: int, initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
+class _SentLater:
+    """A value that is pickled with what a process starts with, but sent to it over its pipe afterwards.
+
+    The standard library writes what a process starts with into a pipe whose other end it holds open itself: if the
+    process dies before it has read that, and it is more than the pipe takes, the driver waits for ever. It must be
+    pickled then all the same, for only then are the descriptors of shared tensors handed on.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+        self.pickled: Any = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self.pickled = ForkingPickler.dumps(self._value)
+        return _SentLater, (None,)
+
+
+def _serve(pipe: Connection, threads: int, _: _SentLater) -> None:
     """The life of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes; the driver decides what becomes of us
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -100,20 +128,25 @@ def _serve(pipe: Connection, threads: int, initializer: Callable[..., None] | No
         sys.stdout.flush()
         os.dup2(2, 1)
     _limit_threads(threads)
-    outcome = attempt(initializer, initargs, {}) if initializer is not None else (True, None, "")
-    _limit_threads(threads)  # the initializer may have loaded torch
-    with contextlib.suppress(EOFError, ConnectionError):  # the driver has gone, and so shall we
+    with contextlib.suppress(EOFError, OSError):  # the driver has gone, and so shall we
+        outcome = attempt(_initialize, (pipe.recv_bytes(),), {})
+        _limit_threads(threads)  # the initializer may have loaded torch
         pipe.send((outcome[0], None if outcome[0] else outcome[1], outcome[2]))
         while (work := _receive_work(pipe)) is not None:
             _send_outcome(pipe, attempt(*work))
 
 
+def _initialize(pickled: bytes) -> None:
+    initializer, initargs = ForkingPickler.loads(pickled)
+    if initializer is not None:
+        initializer(*initargs)
+
+
 def _receive_work(pipe: Connection) -> Any:
     """The next call; one that cannot be read here (a module is missing) becomes one that says so."""
+    pickled = pipe.recv_bytes()
     try:
-        return pipe.recv()
-    except (EOFError, ConnectionError):
-        raise
+        return ForkingPickler.loads(pickled)
     except Exception as error:
         return _raise, (f"the worker cannot read its work: {type(error).__name__}: {error}",), {}
 
