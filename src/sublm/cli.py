@@ -18,6 +18,7 @@ DESCRIPTION = (
     "back ordinary models."
 )
 ANY_WIDTH = 10_000
+"""Columns of what no terminal shows."""
 EXAMPLES = (
     ("sublm quickstart", "a real model on real text, nothing to download"),
     ("sublm compress ./my-model --task my-data.csv --target 'latency<=8ms'", "your own"),

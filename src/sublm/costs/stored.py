@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from sublm.errors import MissingPackageError
 from sublm.optional import try_import
 
 _DYNAMIC = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "MatMulInteger")
@@ -25,9 +24,7 @@ def stored_precision(path: str | Path) -> str:
     try:
         onnx = try_import("onnx", extra="onnx", purpose="Reading ONNX")
         model = onnx.load(str(path), load_external_data=False)
-    except MissingPackageError:
-        return "file"
-    except Exception:  # protobuf has a class per version; what runs the file says what is wrong with it
+    except Exception:  # no package, or a broken file (protobuf has a class per version), of which its runtime tells
         return "file"
     operators = {node.op_type for nodes in (model.graph, *model.functions) for node in nodes.node}
     if operators & set(_DYNAMIC):
