@@ -91,7 +91,7 @@ def execute(
                 "together: start it without accelerate launch or torchrun, and give --workers."
             )
         result = _execute(settings, folder, progress, team, dry_run=dry_run, overwrite=overwrite, until=until)
-    except SubLMError as error:
+    except (SubLMError, OSError) as error:
         team.dismiss(error=error)
         raise
     team.dismiss(result)

@@ -1,7 +1,8 @@
 """`sublm` as `torchrun` starts it: FOLDER [arguments ...].
 
 Every process notes in files what it trained and whether it ended connected to the others; with `break` in the folder,
-the first one breaks.
+the first one breaks with an error of that kind in its first training, or of a full disk when it writes the
+super-network.
 """
 
 import atexit
@@ -13,16 +14,24 @@ from pathlib import Path
 
 import torch
 
+import sublm.stages.supernet
 import sublm.stages.workspace
 from sublm.cli import main
 from sublm.training import train
 
 FOLDER, RANK = Path(sys.argv[1]), os.environ["RANK"]
+BREAKS = (FOLDER / "break").read_text() if RANK == "0" and (FOLDER / "break").exists() else None
+
+
+def full(*_):
+    raise OSError(28, "No space left on device", "cake")
 
 
 def noted(network, batches, strategy, *arguments, **options):
-    if RANK == "0" and (FOLDER / "break").exists():
+    if BREAKS == "RuntimeError":
         raise RuntimeError("broken")
+    if BREAKS == "OSError":
+        full()
     rows = []
 
     def seen(epoch):
@@ -58,4 +67,6 @@ def note_the_end():
 if __name__ == "__main__":
     atexit.register(note_the_end)  # the first to be registered is the last to be called
     sublm.stages.workspace.train = noted
+    if BREAKS == "writing":
+        sublm.stages.supernet.save_file = full
     sys.exit(main(sys.argv[2:]))

@@ -64,14 +64,28 @@ def test_learnt_scores_and_the_stages_of_a_training_are_the_same_in_all(settings
     assert first["rows"] != second["rows"]
 
 
-def test_an_error_of_one_ends_all_and_is_told(settings, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "told"), [("RuntimeError", "RuntimeError: broken"), ("OSError", "error: No space left on device: cake\n")]
+)
+def test_an_error_of_one_ends_all_and_is_told(settings, tmp_path, kind, told):
     sublm.compress(**settings, out=tmp_path / "run", dry_run=True)
-    (tmp_path / "break").touch()
+    (tmp_path / "break").write_text(kind)
     done = launch(tmp_path, "train", tmp_path / "run")
     assert done.returncode == 1
-    assert "RuntimeError: broken" in done.stderr
+    assert done.stderr.count(told) == 1
     # It does not wait for the others, who wait for it.
     assert (tmp_path / "connected-0").read_text() == "True"
+
+
+def test_an_error_between_the_trainings_is_told_once_and_the_others_end_as_it_does(settings, tmp_path):
+    run = tmp_path / "run"
+    sublm.compress(**settings, out=run, dry_run=True)
+    (tmp_path / "break").write_text("writing")
+    done = launch(tmp_path, "train", run, "--quiet")
+    assert done.returncode == 1
+    assert done.stderr.count("error: No space left on device: cake\n") == 1
+    assert done.stderr.count("Traceback") <= 1  # the launcher's own
+    assert [(tmp_path / f"connected-{rank}").read_text() for rank in range(2)] == ["False", "False"]
 
 
 def test_what_cannot_be_done_together_is_refused_and_said_once(settings, tmp_path):

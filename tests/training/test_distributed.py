@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import socket
 import subprocess
@@ -14,14 +15,23 @@ import pytest
 import torch
 from tiny_training import TinyBatches, TinySpace, tiny_model, weights_of
 
-from sublm.errors import TrainingError
+from sublm.errors import SubLMError, TargetError, TrainingError
 from sublm.spaces.subnet import Subnet
 from sublm.supernet import SuperNet
-from sublm.training import TrainOptions, one_shot, train
+from sublm.training import TaskObjective, TrainOptions, checkpoints, fixed, one_shot, train
 from sublm.training.distributed import share, shares
 
 CASES = {"shared": {"parts": 1}, "own": {}, "many": {"random_nets": 5}}
 """All draw the same; each draws for itself; each draws more."""
+ALONE = {
+    "rows": ("TrainingError", "process 1: IndexError: Target 7 is out of bounds"),
+    "a loss": ("DivergenceError", "The loss is nan at step 1 of 6"),
+    "the probe": ("TargetError", "nothing meets it"),
+    "writing": ("RunError", "No space left on device: weights"),
+    "reading": ("RunError", "No space left on device: weights"),
+    "nothing": ("", ""),
+}
+"""What one of two processes meets, and the error of both; one after the other, so that none leaves them out of step."""
 needs_gloo = pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="torch was built without gloo")
 
 
@@ -55,10 +65,46 @@ def trained(*, parts: int = 0, random_nets: int = 2, folder: Path | None = None)
     return {"weights": weights_of(supernet.model), "losses": losses, "drawn": drawn, "reductions": len(reductions)}
 
 
-@pytest.fixture(scope="module")
-def two_processes(tmp_path_factory) -> list[dict[str, dict[str, Any]]]:
-    """What each of two processes saw of every case."""
-    folder = tmp_path_factory.mktemp("two")
+def met_alone(case: str, folder: Path) -> tuple[str, str]:
+    """The error of a training in which one process alone meets something."""
+    first = os.environ["RANK"] == "0"
+    regression = case == "a loss"
+    model = tiny_model(labels=1 if regression else 2)
+    batches = TinyBatches(kind="regression" if regression else "classification")
+    if case in ("rows", "a loss"):  # rows are dealt in turn, but shuffled before
+        given = batches
+
+        def batches(epoch: int) -> Any:  # type: ignore[no-redef]
+            for batch in given(epoch):
+                batch["labels"][1::2] = math.nan if regression else 7
+                yield batch
+
+    def probe() -> float:
+        if case == "the probe":
+            raise TargetError("nothing meets it")
+        return 0.0
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise OSError(28, "No space left on device", "weights")
+
+    read, write = checkpoints.latest_checkpoint, checkpoints.save_checkpoint
+    if case == "writing" and first:
+        checkpoints.save_checkpoint = fails
+    if case == "reading" and not first:
+        checkpoints.latest_checkpoint = fails
+    options = TrainOptions(epochs=1, learning_rate=1e-3, precision="fp32", device="cpu")
+    objective = TaskObjective("regression") if regression else None
+    try:
+        train(model, batches, fixed(), options, steps_per_epoch=6, objective=objective, probe=probe, folder=folder)
+    except SubLMError as error:
+        return type(error).__name__, str(error)
+    finally:
+        checkpoints.latest_checkpoint, checkpoints.save_checkpoint = read, write
+    return "", ""
+
+
+def in_two_processes(folder: Path, *arguments: str) -> list[Any]:
+    """What this file, run as a program, finds in each of two processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -67,9 +113,15 @@ def two_processes(tmp_path_factory) -> list[dict[str, dict[str, Any]]]:
         place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
         environment = {**os.environ, **{k: str(v) for k, v in place.items()}, "MASTER_ADDR": "127.0.0.1"}
         environment |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-        processes.append(subprocess.Popen([sys.executable, __file__, str(folder)], env=environment))
+        processes.append(subprocess.Popen([sys.executable, __file__, str(folder), *arguments], env=environment))
     assert [process.wait(timeout=200) for process in processes] == [0, 0]
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory) -> list[dict[str, dict[str, Any]]]:
+    """What each of two processes saw of every case."""
+    return in_two_processes(tmp_path_factory.mktemp("two"))
 
 
 def test_every_row_belongs_to_one_process() -> None:
@@ -133,6 +185,18 @@ def test_parts_that_the_processes_cannot_share_are_refused(monkeypatch) -> None:
         trained(parts=6)
 
 
+@needs_gloo
+def test_what_one_process_meets_alone_ends_the_training_of_all(tmp_path) -> None:
+    first, second = in_two_processes(tmp_path, "errors")
+    assert list(first) == list(ALONE)
+    for case, (kind, words) in ALONE.items():
+        assert [found[case][0] for found in (first, second)] == [kind, kind], case
+        assert words in first[case][1], case  # which is the one that speaks
+    assert {case: found for case, found in first.items() if case != "rows"} == {
+        case: found for case, found in second.items() if case != "rows"
+    }
+
+
 def _ended_apart() -> None:
     if torch.distributed.is_initialized():
         os._exit(3)  # connected beyond the interpreter's end, now and then one would be aborted
@@ -140,6 +204,10 @@ def _ended_apart() -> None:
 
 if __name__ == "__main__":
     atexit.register(_ended_apart)  # the first to be registered is the last to be called
-    found = {name: trained(**options, folder=Path(sys.argv[1]) / name) for name, options in CASES.items()}
+    found: dict[str, Any]
+    if "errors" in sys.argv:
+        found = {name: met_alone(name, Path(sys.argv[1]) / name) for name in ALONE}
+    else:
+        found = {name: trained(**options, folder=Path(sys.argv[1]) / name) for name, options in CASES.items()}
     assert torch.distributed.get_world_size() == 2
     torch.save(found, Path(sys.argv[1]) / f"{os.environ['RANK']}.pt")

@@ -216,11 +216,10 @@ class Workspace:
         def show(step: int, steps: int, loss: float, rate: float) -> None:
             self.progress.update(step, steps, loss=loss)
 
-        if self.team.leads and self.team.size > 1:
-            own: dict[str, Any] = {"teacher": teacher, "split": split, "layers": layers, "student": student}
-            # Sent in one piece: hooks that are the network itself, or refer to it, are so in the others, too.
-            own |= {"hooks": hooks, "first_epoch": first_epoch}
-            self.team.share(Job((network, strategy, options, folder), own, probe is not None))
+        own: dict[str, Any] = {"teacher": teacher, "split": split, "layers": layers, "student": student}
+        # Sent in one piece: hooks that are the network itself, or refer to it, are so in the others, too.
+        own |= {"hooks": hooks, "first_epoch": first_epoch}
+        job = Job((network, strategy, options, folder), own, probe is not None)
         s = self.settings
         model = network if isinstance(network, nn.Module) else network.model
         words: nn.Module = model.get_input_embeddings()  # type: ignore[operator]
@@ -231,26 +230,27 @@ class Workspace:
         for module, _ in dropouts:
             module.p = s.dropout
         try:
-            return train(
-                network,
-                lambda epoch: self.batches(split)(first_epoch + epoch),
-                strategy,
-                options,
-                steps_per_epoch=self.steps_per_epoch(split),
-                objective=self.objective(self.distillation(layers) if student else self.fine_tuning),
-                teacher=teacher,
-                probe=probe,
-                folder=folder,
-                identity={
-                    "data": self.data.fingerprint,
-                    "split": split,
-                    "frozen": frozen,
-                    "dropout": s.dropout,
-                },
-                progress=show,
-                hooks=hooks,
-                pause=pause,
-            )
+            with self.team.training(job):
+                return train(
+                    network,
+                    lambda epoch: self.batches(split)(first_epoch + epoch),
+                    strategy,
+                    options,
+                    steps_per_epoch=self.steps_per_epoch(split),
+                    objective=self.objective(self.distillation(layers) if student else self.fine_tuning),
+                    teacher=teacher,
+                    probe=probe,
+                    folder=folder,
+                    identity={
+                        "data": self.data.fingerprint,
+                        "split": split,
+                        "frozen": frozen,
+                        "dropout": s.dropout,
+                    },
+                    progress=show,
+                    hooks=hooks,
+                    pause=pause,
+                )
         finally:
             words.requires_grad_(True)
             for module, p in dropouts:

@@ -10,11 +10,15 @@ after everyone else's, both of which such hooks cannot follow.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor
+
+from sublm.errors import RunError, SubLMError
 
 
 def share(batch: dict[str, Tensor], rank: int, world: int) -> dict[str, Tensor]:
@@ -35,6 +39,42 @@ def shares(batch: dict[str, Tensor], parts: int, rank: int, world: int) -> list[
         return [(part, share(batch, part, parts)) for part in range(rank, parts, world)]
     part = rank % parts
     return [(part, share(share(batch, part, parts), rank // parts, world // parts))]
+
+
+def together(accelerator: Accelerator, action: Callable[[], Any]) -> list[Any]:
+    """What an action gives in every process; an error that one of them meets is met by all.
+
+    Without this, whoever failed would leave the others waiting in the next sum.
+
+    Args:
+        accelerator: The processes.
+        action: Does something in this process alone; gives plain data.
+
+    Raises:
+        SubLMError: What an action raised; a file that could not be read or written is a RunError.
+        RuntimeError: In the others, if an action raised anything else, which its own process raises as it is.
+    """
+    if accelerator.num_processes == 1:
+        return [action()]
+    value: Any = None
+    own: Exception | None = None  # what this process met, and what the others are told of it
+    told: Exception | None = None
+    try:
+        value = action()
+    except SubLMError as error:
+        own = told = error
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        own = told = RunError(f"{error.strerror or error}{where}")
+    except Exception as error:
+        own, told = error, RuntimeError(f"process {accelerator.process_index}: {type(error).__name__}: {error}")
+    found = gather_object([(value, told)])
+    if own is not None:
+        raise own
+    for _, met in found:
+        if met is not None:
+            raise met
+    return [value for value, _ in found]
 
 
 def sum_gradients(accelerator: Accelerator, parameters: Sequence[torch.nn.Parameter]) -> None:

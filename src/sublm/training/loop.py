@@ -13,13 +13,13 @@ from typing import Any, cast
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from sublm.errors import DivergenceError, RunError, TrainingError
 from sublm.training import checkpoints
 from sublm.training.attention import fastest_attention
-from sublm.training.distributed import sum_gradients
+from sublm.training.distributed import sum_gradients, together
 from sublm.training.objectives import Objective, TaskObjective
 from sublm.training.optimizer import build_optimizer, schedule_factor
 from sublm.training.options import Hooks, Progress, Record, TrainOptions, TrainResult
@@ -178,9 +178,7 @@ class _Training:
 
     def run(self) -> TrainResult:
         self.started = time.perf_counter()
-        checkpoint = checkpoints.latest_checkpoint(self.folder) if self.folder else None
-        if len(set(gather_object([checkpoint.step if checkpoint is not None else None]))) > 1:
-            raise RunError(f"The processes see different checkpoints in {self.folder}; use a disk that they share.")
+        checkpoint = self._latest_checkpoint()
         if checkpoint is not None and self.folder is not None:
             checkpoints.check_identity(self.folder, checkpoint.state["identity"], self.identity)
             self._restore(checkpoint)
@@ -196,6 +194,18 @@ class _Training:
         if ended:
             self._save(ended=True)
         return self._result(resumed=checkpoint is not None, ended=ended)
+
+    def _latest_checkpoint(self) -> checkpoints.Checkpoint | None:
+        found: list[checkpoints.Checkpoint] = []
+
+        def look() -> int | None:
+            latest = checkpoints.latest_checkpoint(self.folder) if self.folder else None
+            found.extend([latest] if latest is not None else [])
+            return latest.step if latest is not None else None
+
+        if len(set(together(self.accelerator, look))) > 1:
+            raise RunError(f"The processes see different checkpoints in {self.folder}; use a disk that they share.")
+        return found[0] if found else None
 
     def close(self) -> None:
         """Leaves the network usable, also after an error."""
@@ -251,12 +261,15 @@ class _Training:
     def _pauses(self) -> bool:
         return self.pause is not None and self.step < self.steps and self.pause(self.step)
 
-    def _one_step(self, window: list[dict[str, Tensor]], step: int) -> None:
+    def _one_step(self, window: list[dict[str, Tensor]], step: int, *, tries: bool = False) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(self.step)
         if self.hooks is not None:
             self.hooks.before(step, self.steps)
-        self.losses.append(self.stepper.gradients(window, self._draws(step)))
+        if tries:  # rows of one process alone may not fit the model
+            together(self.accelerator, lambda: self._compute_gradients(window, step))
+        else:
+            self._compute_gradients(window, step)
         sum_gradients(self.accelerator, self.parameters)
         if self.hooks is not None:
             self.accelerator.unscale_gradients()
@@ -268,14 +281,17 @@ class _Training:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
+    def _compute_gradients(self, window: list[dict[str, Tensor]], step: int) -> None:
+        self.losses.append(self.stepper.gradients(window, self._draws(step)))
+
     def _try_one_step(self) -> None:
         """One step of the beginning's and of the end's draws, undone: what cannot work fails now."""
         self.model.train()
         try:
             with trial(self.model, self.optimizer, self.accelerator, self.windows) as window:
                 for step in sorted({0, self.steps - 1}):
-                    self._one_step(window, step)
-                losses = torch.stack(self.losses).tolist()
+                    self._one_step(window, step, tries=True)
+                losses = self._summed_losses()
         finally:
             self.losses.clear()
         if not all(math.isfinite(loss) for loss in losses):
@@ -295,25 +311,34 @@ class _Training:
 
     def _probe(self) -> float:
         """Scores the network and keeps its weights if they are the best; trains on as if nothing had been."""
-        assert self.probe is not None
-        score = math.nan
-        if self.accelerator.is_main_process:
-            state = checkpoints.random_state()
-            self.model.eval()
-            score = float(self.probe())
-            self.model.train()
-            checkpoints.restore_random_state(state)
-        score = broadcast_object_list([score])[0]
+        score = cast("float", together(self.accelerator, self._score)[0])
         if not math.isnan(score) and (self.best is None or score >= self.best[0]):
             self.best = (score, self.step, checkpoints.copy_tensors(checkpoints.model_tensors(self.model)))
         return score
+
+    def _score(self) -> float:
+        """What the probe says, in the process that calls it."""
+        assert self.probe is not None
+        if not self.accelerator.is_main_process:
+            return math.nan
+        state = checkpoints.random_state()
+        self.model.eval()
+        score = float(self.probe())
+        self.model.train()
+        checkpoints.restore_random_state(state)
+        return score
+
+    def _summed_losses(self) -> list[float]:
+        """The losses of the steps since they were last fetched, the same in all processes."""
+        losses: list[float] = self.accelerator.reduce(torch.stack(self.losses), reduction="sum").tolist()
+        self.losses.clear()
+        return losses
 
     def _fetch_losses(self) -> None:
         """Waits for the losses computed since it was last called, and checks them."""
         if not self.losses:
             return
-        losses = self.accelerator.reduce(torch.stack(self.losses), reduction="sum").tolist()
-        self.losses.clear()
+        losses = self._summed_losses()
         for number, loss in enumerate(losses, start=self.step - len(losses) + 1):
             if not math.isfinite(loss):
                 raise self._not_finite(number, loss)
@@ -349,7 +374,11 @@ class _Training:
         if self.folder is None:
             return
         states = gather_object([checkpoints.random_state()])
-        if self.accelerator.is_main_process:
+
+        def write() -> None:
+            if not self.accelerator.is_main_process:
+                return
+            assert self.folder is not None
             tensors: dict[str, Tensor] = {}
             if not ended:
                 tensors.update(checkpoints.optimizer_tensors(self.optimizer.optimizer))
@@ -375,7 +404,8 @@ class _Training:
                 best=self.best[1] if self.best is not None and not ended else None,
                 keep=1 if ended else 2,
             )
-        self.accelerator.wait_for_everyone()
+
+        together(self.accelerator, write)  # and none goes on before it is written
 
     def _restore(self, checkpoint: checkpoints.Checkpoint) -> None:
         state = checkpoint.state

@@ -9,7 +9,8 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -29,7 +30,7 @@ class _Message:
 
     job: Any = None
     result: Any = None
-    error: SubLMError | None = None
+    error: SubLMError | OSError | None = None
 
 
 class Team:
@@ -44,11 +45,25 @@ class Team:
         self.size, self.leads = size, rank == 0
         self._group = group
 
-    def share(self, job: Any) -> None:
-        """Hands the others what is going to be trained; called by the first."""
-        self._send(_Message(job=job))
+    @contextmanager
+    def training(self, job: Any) -> Iterator[None]:
+        """Hands the others what is going to be trained, for the first to train inside; in the others does nothing.
 
-    def dismiss(self, result: Any = None, error: SubLMError | None = None) -> None:
+        Of the errors inside, those that SubLM raises are met by all. With any other the first is alone: they are in
+        the midst of a sum, where no message reaches them, and whoever started them ends them.
+        """
+        self._send(_Message(job=job))
+        try:
+            yield
+        except SubLMError:
+            raise
+        except BaseException:
+            if self.size > 1:
+                self._group = None
+                atexit.unregister(_disconnect)
+            raise
+
+    def dismiss(self, result: Any = None, error: SubLMError | OSError | None = None) -> None:
         """Ends the others' waiting; called by the first."""
         self._send(_Message(result=result, error=error))
 
@@ -57,6 +72,7 @@ class Team:
 
         Raises:
             SubLMError: The error it ended with.
+            OSError: The same.
         """
         while True:
             box: list[Any] = [None]
@@ -69,7 +85,7 @@ class Team:
             yield message.job
 
     def _send(self, message: _Message) -> None:
-        if self.size > 1 and self.leads:
+        if self.size > 1 and self.leads and self._group is not None:
             torch.distributed.broadcast_object_list([message], src=0, group=self._group)
 
 

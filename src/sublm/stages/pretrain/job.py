@@ -144,7 +144,7 @@ def execute(
         return _train_along(team)
     try:
         result = _execute(settings, folder, progress, team, shapes, dry_run=dry_run, overwrite=overwrite)
-    except SubLMError as error:
+    except (SubLMError, OSError) as error:
         team.dismiss(error=error)
         raise
     team.dismiss(result)
@@ -278,9 +278,8 @@ def _train(
                 checkpoints,
                 identity,
             )
-            if team.size > 1:
-                team.share(job)
-            result = job.train(probe, show)
+            with team.training(job):
+                result = job.train(probe, show)
             stage.result |= {
                 "steps": result.steps,
                 "best_step": result.best_step,
