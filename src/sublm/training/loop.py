@@ -6,7 +6,6 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,13 +18,13 @@ from torch import Tensor, nn
 from sublm.errors import DivergenceError, RunError, TrainingError
 from sublm.training import checkpoints
 from sublm.training.attention import fastest_attention
+from sublm.training.course import Course
 from sublm.training.distributed import sum_gradients, together
 from sublm.training.objectives import Objective, TaskObjective
 from sublm.training.optimizer import build_optimizer, schedule_factor
-from sublm.training.options import Hooks, Progress, Record, TrainOptions, TrainResult
+from sublm.training.options import Hooks, Progress, TrainOptions, TrainResult
 from sublm.training.precision import Precision, open_accelerator
 from sublm.training.step import Elastic, Stepper
-from sublm.training.stopping import stalls
 from sublm.training.strategies import Draw, Strategy
 from sublm.training.teacher import Teacher
 from sublm.training.trial import trial
@@ -167,33 +166,28 @@ class _Training:
             "parameters": sum(p.numel() for p in self.model.parameters()),
             **identity,
         }
-        self.step = 0
-        self.history: list[Record] = []
         self.losses: list[Tensor] = []  # of the latest steps; on the device, so that no step waits for its own
-        self.unrecorded: list[float] = []  # since the last record
-        self.best: tuple[float, int, dict[str, Tensor]] | None = None
-        self.seconds_before = 0.0
+        self.course = Course()
 
     # --- the course of a training ------------------------------------------------------------------------------
 
     def run(self) -> TrainResult:
-        self.started = time.perf_counter()
         checkpoint = self._latest_checkpoint()
         if checkpoint is not None and self.folder is not None:
             checkpoints.check_identity(self.folder, checkpoint.state["identity"], self.identity)
             self._restore(checkpoint)
             if checkpoint.state["ended"]:
-                return self._result(resumed=True)
+                return self.course.result(self.steps, self.precision, resumed=True, ended=True)
         else:
             _seed(self.options.seed + self.accelerator.process_index)
             if not self._pauses():
                 self._try_one_step()
         ended = self._train()
-        if self.best is not None:
-            checkpoints.restore_model(self.model, self.best[2])
+        if self.course.best is not None:
+            checkpoints.restore_model(self.model, self.course.best.weights)
         if ended:
             self._save(ended=True)
-        return self._result(resumed=checkpoint is not None, ended=ended)
+        return self.course.result(self.steps, self.precision, resumed=checkpoint is not None, ended=ended)
 
     def _latest_checkpoint(self) -> checkpoints.Checkpoint | None:
         found: list[checkpoints.Checkpoint] = []
@@ -216,54 +210,50 @@ class _Training:
 
     def _train(self) -> bool:
         """Trains on; whether it came to the end, and not to a pause."""
-        options = self.options
+        options, course = self.options, self.course
         self.model.train()
-        first, since = self.step, time.perf_counter()
-        saved = self.step  # what lies in the folder already
-        while self.step < self.steps:
-            epoch, within = divmod(self.step, len(self.windows))
+        first, since = course.step, time.perf_counter()
+        saved = course.step  # what lies in the folder already
+        while course.step < self.steps:
+            epoch, within = divmod(course.step, len(self.windows))
             windows = self.windows.of_epoch(epoch, skip=within)
             for _ in range(within, len(self.windows)):
                 if self._pauses():
-                    if self.step > saved:
+                    if course.step > saved:
                         self._fetch_losses()
                         self._save(ended=False)
                     return False
-                self._one_step(next(windows), self.step)
-                self.step += 1
-                ends_epoch = self.step % len(self.windows) == 0
+                self._one_step(next(windows), course.step)
+                course.step += 1
+                ends_epoch = course.step % len(self.windows) == 0
                 probes = self.probe is not None and (
-                    self.step == self.steps
-                    or (self.step % options.probe_every == 0 if options.probe_every else ends_epoch)
+                    course.step == self.steps
+                    or (course.step % options.probe_every == 0 if options.probe_every else ends_epoch)
                 )
                 saves = (
                     self.folder is not None
-                    and self.step < self.steps
-                    and (ends_epoch or probes or self.step % options.checkpoint_every == 0)
+                    and course.step < self.steps
+                    and (ends_epoch or probes or course.step % options.checkpoint_every == 0)
                 )
-                records = probes or ends_epoch or self.step % options.log_every == 0
+                records = probes or ends_epoch or course.step % options.log_every == 0
                 if records or saves:
                     self._fetch_losses()
                 if records:
-                    rate = (self.step - first) / max(time.perf_counter() - since, 1e-9)
+                    rate = (course.step - first) / max(time.perf_counter() - since, 1e-9)
                     self._record(probes=probes, rate=rate)
-                if probes and self._stalls():
+                if probes and course.stalls(options.patience):
                     return True
                 if saves:
                     self._save(ended=False)
-                    saved = self.step
+                    saved = course.step
         return True
 
-    def _stalls(self) -> bool:
-        """Whether the last probes brought nothing better than the best before them."""
-        return bool(self.options.patience) and stalls([record.score for record in self.history], self.options.patience)
-
     def _pauses(self) -> bool:
-        return self.pause is not None and self.step < self.steps and self.pause(self.step)
+        return self.pause is not None and self.course.step < self.steps and self.pause(self.course.step)
 
     def _one_step(self, window: list[dict[str, Tensor]], step: int, *, tries: bool = False) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate(self.step)
+            group["lr"] = self._learning_rate(self.course.step)
         if self.hooks is not None:
             self.hooks.before(step, self.steps)
         if tries:  # rows of one process alone may not fit the model
@@ -312,8 +302,7 @@ class _Training:
     def _probe(self) -> float:
         """Scores the network and keeps its weights if they are the best; trains on as if nothing had been."""
         score = cast("float", together(self.accelerator, self._score)[0])
-        if not math.isnan(score) and (self.best is None or score >= self.best[0]):
-            self.best = (score, self.step, checkpoints.copy_tensors(checkpoints.model_tensors(self.model)))
+        self.course.judge(score, self.model)
         return score
 
     def _score(self) -> float:
@@ -339,20 +328,18 @@ class _Training:
         if not self.losses:
             return
         losses = self._summed_losses()
-        for number, loss in enumerate(losses, start=self.step - len(losses) + 1):
+        for number, loss in enumerate(losses, start=self.course.step - len(losses) + 1):
             if not math.isfinite(loss):
                 raise self._not_finite(number, loss)
-        self.unrecorded += losses
+        self.course.unrecorded += losses
 
     def _record(self, *, probes: bool, rate: float) -> None:
         """Writes down how it goes."""
-        loss = sum(self.unrecorded) / len(self.unrecorded)
-        self.unrecorded.clear()
         score = self._probe() if probes else None
-        epoch = self.step / len(self.windows)
-        self.history.append(Record(self.step, epoch, loss, self._learning_rate(self.step - 1), score))
+        step = self.course.step
+        record = self.course.record(step / len(self.windows), self._learning_rate(step - 1), score)
         if self.progress is not None and self.accelerator.is_main_process:
-            self.progress(self.step, self.steps, loss, rate)
+            self.progress(step, self.steps, record.loss, rate)
 
     def _not_finite(self, step: int, loss: float) -> DivergenceError:
         rate = self.options.learning_rate
@@ -383,25 +370,21 @@ class _Training:
             if not ended:
                 tensors.update(checkpoints.optimizer_tensors(self.optimizer.optimizer))
                 tensors.update(self.teacher.tensors() if self.teacher is not None else {})
-            scaler = self.accelerator.scaler
+            scaler, best = self.accelerator.scaler, self.course.best
             state = {
+                **self.course.to_dict(),
                 "identity": self.identity,
                 "ended": ended,
-                "history": [asdict(record) for record in self.history],
-                "unrecorded": self.unrecorded,
-                "best_score": self.best[0] if self.best is not None else None,
-                "best_step": self.best[1] if self.best is not None else None,
                 "random": states,
                 "scaler": scaler.state_dict() if scaler is not None else None,
-                "seconds": self._seconds(),
             }
             checkpoints.save_checkpoint(
                 self.folder,
-                self.step,
+                self.course.step,
                 weights=checkpoints.model_tensors(self.model),
                 tensors=tensors,
                 state=state,
-                best=self.best[1] if self.best is not None and not ended else None,
+                best=best.step if best is not None and not ended else None,
                 keep=1 if ended else 2,
             )
 
@@ -409,14 +392,12 @@ class _Training:
 
     def _restore(self, checkpoint: checkpoints.Checkpoint) -> None:
         state = checkpoint.state
-        self.step, self.seconds_before = checkpoint.step, float(state["seconds"])
-        self.history = [Record(**record) for record in state["history"]]
-        self.unrecorded = list(state["unrecorded"])
         checkpoints.restore_model(self.model, checkpoint.weights)
-        if state["best_step"] is not None:
+        best: dict[str, Tensor] = {}
+        if state["best_step"] is not None and not state["ended"]:
             assert self.folder is not None
-            weights = {} if state["ended"] else checkpoints.load_weights(self.folder, state["best_step"])
-            self.best = (state["best_score"], state["best_step"], weights)
+            best = checkpoints.load_weights(self.folder, state["best_step"])
+        self.course.restore(checkpoint.step, state, best)
         if state["ended"]:
             return
         checkpoints.restore_optimizer(self.optimizer.optimizer, checkpoint.tensors)
@@ -425,21 +406,6 @@ class _Training:
         if state["scaler"] is not None and self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         checkpoints.restore_random_state(state["random"][self.accelerator.process_index])
-
-    def _seconds(self) -> float:
-        return self.seconds_before + time.perf_counter() - self.started
-
-    def _result(self, *, resumed: bool, ended: bool = True) -> TrainResult:
-        return TrainResult(
-            steps=self.steps,
-            seconds=self._seconds(),
-            history=tuple(self.history),
-            best_score=self.best[0] if self.best is not None else None,
-            best_step=self.best[1] if self.best is not None else self.steps,
-            resumed=resumed,
-            precision=self.precision,
-            ended=ended,
-        )
 
 
 def _describe(strategy: Strategy) -> dict[str, Any]:
