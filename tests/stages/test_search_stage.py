@@ -4,6 +4,7 @@ import json
 import random
 
 import numpy as np
+import optuna
 import pytest
 
 import sublm
@@ -41,6 +42,24 @@ def raced(settings, long_task):
 def searched(settings, folder, **changes):
     """A run up to its search."""
     return execute(Settings.from_dict(settings | changes), folder, Progress(), until="search")
+
+
+def test_a_target_that_differs_in_a_late_digit_is_searched_for_anew(settings, tmp_path):
+    asked = settings | {"teacher_epochs": 1, "models": 1, "evaluations": 4}
+    for number in (12345678, 12345679):
+        searched(asked | {"target": [f"macs<={number}"]}, tmp_path / "run")
+        configuration = json.loads((tmp_path / "run" / "search" / "search.json").read_text())
+        assert [constraint["limit"] for constraint in configuration["constraints"]] == [number]
+
+
+def test_a_study_is_shared_by_searches_that_race_alike(raced, tmp_path):
+    """What one gave up has a score on some rows, which the other must not take for one on all."""
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    number = []
+    for name, changes in (("first", {}), ("alike", {}), ("plain", {"racing": False})):
+        searched(raced, tmp_path / name, storage=url, evaluations=6, **changes)
+        number.append(len(optuna.get_all_study_names(url)))
+    assert number == [1, 1, 2]
 
 
 def evaluations(folder):

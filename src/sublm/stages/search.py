@@ -124,7 +124,7 @@ def search_subnets(
         "sampler": s.sampler,
         "population": s.population,
         "objectives": s.objectives,
-        "constraints": [str(constraint) for constraint in constraints],
+        "constraints": constraints,
         "seed": s.seed,
         "precision": work.precision,
         "racing": racing,
@@ -161,7 +161,7 @@ def search_subnets(
             workers=s.workers,
             ray=s.ray,
             storage=s.storage,
-            identity=score_identity(work, prepared, predictor) if s.storage else None,
+            identity=score_identity(work, prepared, predictor, racing) if s.storage else None,
         )
 
     if stage.done:
@@ -266,7 +266,9 @@ def front_in_full(evaluations: Sequence[Evaluation], objectives: tuple[str, ...]
     return sorted(members, key=lambda evaluation: evaluation.objectives(objectives)[-1], reverse=True)
 
 
-def score_identity(work: Workspace, prepared: Prepared, predictor: LatencyPredictor | None) -> dict[str, Any]:
+def score_identity(
+    work: Workspace, prepared: Prepared, predictor: LatencyPredictor | None, racing: Racing | None
+) -> dict[str, Any]:
     """What the scores and costs of the search depend on: searches with the same may share a study."""
     return {
         "weights": weights_fingerprint(prepared.supernet.model),
@@ -274,4 +276,5 @@ def score_identity(work: Workspace, prepared: Prepared, predictor: LatencyPredic
         "max_length": work.settings.max_length,
         "precision": work.precision,
         "predictor": predictor.to_dict() if predictor else None,
+        "racing": racing,  # those that were given up have a score on some of the rows
     }

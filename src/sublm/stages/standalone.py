@@ -120,7 +120,7 @@ def search_candidates(
         "sampler": s.sampler,
         "population": s.population,
         "objectives": s.objectives,
-        "constraints": [str(constraint) for constraint in constraints],
+        "constraints": constraints,
         "evaluation_precision": work.precision,
         "predictor": fingerprint(predictor.to_dict()) if predictor else None,
     }

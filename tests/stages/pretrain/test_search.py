@@ -32,7 +32,7 @@ from sublm.stages.pretrain import (
     validation_losses,
 )
 from sublm.stages.pretrain.costs import Deployed, open_base
-from sublm.stages.pretrain.probing import Probes, features
+from sublm.stages.pretrain.probing import Probes, features, task_names
 from sublm.supernet import SuperNet
 from tests.pretraining import samples
 from tests.stages.pretrain.test_pretrain import save_model
@@ -200,19 +200,29 @@ def test_fast_tests_one_shape_per_depth_that_obeys_the_rule(trained, tmp_path, c
 
 def test_fitness_may_be_the_mean_score_of_short_fine_tunings(trained, tmp_path) -> None:
     rows = [(samples.words(random.Random(i), 6), "good" if i % 2 else "bad") for i in range(60)]
-    tasks = tuple(write_table(tmp_path / f"{name}.csv", rows) for name in ("first", "second"))
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    tasks = tuple(write_table(tmp_path / name / "data.csv", rows) for name in ("first", "second"))
     asked = {"tasks": tasks, "task_learning_rate": 3e-4, "evaluations": 2, "top": 1}
     found = pretrain_search(trained, "macs<=30%", out=tmp_path / "tasks", **asked)
     assert found["fitness"].startswith("mean score of")
     for entry in found["evaluations"]:
         assert "error" not in entry
-        assert entry["score"] == pytest.approx((entry["first"] + entry["second"]) / 2)
+        assert entry["score"] == pytest.approx((entry["first-data"] + entry["second-data"]) / 2)
     assert found["models"][0]["score"] == max(entry["score"] for entry in found["evaluations"])
     tunings = list((tmp_path / "tasks" / "proxies").glob("*/*/results.json"))
     assert len(tunings) == 4
     for tuning in tunings:
         runs = json.loads(tuning.read_text())["runs"]
         assert [tried["hyperparameters"]["learning_rate"] for tried in runs] == [3e-4]
+
+
+def test_proxy_tasks_have_short_names_that_tell_them_apart() -> None:
+    given = ["glue/rte", "super_glue/rte", "stsb", "/data/a/train.csv", "/data/b/train.csv", "train.csv"]
+    names = ["glue-rte", "super_glue-rte", "stsb", "a-train", "b-train", "train"]
+    assert task_names(given) == dict(zip(names, given, strict=True))
+    with pytest.raises(RunError, match="each must be given once"):
+        task_names(["stsb", "mrpc", "stsb"])
 
 
 def test_fitness_may_be_what_linear_models_find_in_the_features(trained, tmp_path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sublm.errors import DataError
+from sublm.errors import DataError, RunError
 from sublm.pooling import Pooling, pool
 from sublm.spaces import Subnet
 from sublm.supernet import SuperNet
@@ -68,14 +68,14 @@ class Probes:
             DataError: A task cannot be read, or its answers are neither classes nor numbers of whole rows.
         """
         tasks = {}
-        for name in names:
+        for short, name in task_names(names).items():
             examples = read_task(name, data=data, limit=limit, seed=seed)
             if examples.task.kind not in PROBED:
                 raise DataError(
                     f"{name} is a task of the kind {examples.task.kind!r}; a linear probe is for "
                     f"{' and '.join(PROBED)}. Fine-tune it with task_epochs=1 (--task-epochs 1), or leave it out."
                 )
-            tasks[Path(name).stem] = encode_task(examples, tokenizer, min(default_length(examples.task), longest))
+            tasks[short] = encode_task(examples, tokenizer, min(default_length(examples.task), longest))
         return cls(tasks, precision)
 
     def scores(self, supernet: SuperNet, subnet: Subnet) -> dict[str, float]:
@@ -119,6 +119,25 @@ def features(model: Any, encoded: Encoded, precision: str = "fp32") -> np.ndarra
             parts.append(pool(hidden, inputs["attention_mask"], Pooling()).cpu().numpy())
     found = np.empty((len(encoded), parts[0].shape[1]), dtype=np.float32)
     found[np.concatenate(order)] = np.concatenate(parts)
+    return found
+
+
+def task_names(tasks: Sequence[str]) -> dict[str, str]:
+    """The proxy tasks by a short name each: the file's, with as many of its folders as tell it from the others.
+
+    Raises:
+        RunError: If a task is there twice.
+    """
+    parts = {task: (*Path(task).parent.parts, Path(task).stem) for task in tasks}
+    if len(set(parts.values())) < len(tasks):
+        raise RunError(f"tasks: {', '.join(map(str, tasks))}: each must be given once, also by another file type.")
+    found = {}
+    for task, own in parts.items():
+        others = [other for other in parts.values() if other != own]
+        number = next(
+            n for n in range(1, 1 + max(map(len, parts.values()))) if all(other[-n:] != own[-n:] for other in others)
+        )
+        found["-".join(own[-number:]).replace("/", "")] = task
     return found
 
 

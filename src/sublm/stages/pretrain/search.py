@@ -24,7 +24,7 @@ from sublm.spaces.homogeneous import shape_name
 from sublm.stages.pretrain.costs import Deployed, costs_of, encoder_of, fit, measure, open_base
 from sublm.stages.pretrain.following import call, follow
 from sublm.stages.pretrain.job import execute
-from sublm.stages.pretrain.probing import Probes, folder_of, read_task
+from sublm.stages.pretrain.probing import Probes, folder_of, read_task, task_names
 from sublm.stages.pretrain.reopen import Trained
 from sublm.stages.pretrain.search_settings import SearchSettings
 from sublm.stages.workspace import doing
@@ -255,7 +255,7 @@ class _Search:
         asked: dict[str, Any] = {"epochs": s.task_epochs, "limit": s.task_limit, "seed": s.seed}
         if s.task_epochs:
             read = partial(read_task, data=s.data, limit=s.task_limit, seed=s.seed)
-            rows = {Path(task).stem: read(task).fingerprint for task in s.tasks}
+            rows = {name: read(task).fingerprint for name, task in task_names(s.tasks).items()}
             return _Fitness(self._by_fine_tuning, words, asked | {"tasks": rows, "learning_rate": s.task_learning_rate})
         probes = Probes.load(
             s.tasks,
@@ -281,8 +281,7 @@ class _Search:
         if not folder.is_dir():
             self.trained.cut(subnet, folder)
         scores = {}
-        for task in s.tasks:
-            name = Path(task).stem
+        for name, task in task_names(s.tasks).items():
             found = finetune(
                 folder,
                 task=task,
