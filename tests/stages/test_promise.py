@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,13 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 import sublm
 from sublm.costs import Latency
 from sublm.errors import LatencyError, RunError, TargetError
+from sublm.export import deployer
 from sublm.files import read_json, write_json
-from sublm.progress import Progress
 from sublm.search import Constraint, Evaluation, Finalists
 from sublm.spaces import Subnet
 from sublm.stages import latency, promise, results, search
 from sublm.stages.models import Point
-from sublm.stages.pretrain.costs import Deployed, deployer
 from sublm.stages.promise import find_finalists, further_evaluation, promised_latency
 from sublm.stages.workspace import Workspace
 from tests.supernet.families import tiny_model
@@ -208,11 +206,9 @@ def test_a_run_copied_from_another_machine_measures_anew(settings, tmp_path):
 
 def test_models_are_deployed_into_files_of_their_own(tmp_path):
     """Finalists are measured in several rounds: a later one must not meet the files of an earlier one."""
-    chosen = SimpleNamespace(runtime="onnx", runtime_precision="fp32")
-    work = SimpleNamespace(settings=chosen, tokenizer=None, progress=Progress())
     models = [tiny_model("bert", "encoder", max_position_embeddings=64, num_hidden_layers=n) for n in (3, 1)]
-    files = [latency.deployer(work, tmp_path)(model) for model in models]
-    files += [deployer(Deployed("onnx"), tmp_path, None)(models[0])]
+    first, second = deployer(tmp_path, "onnx", "fp32"), deployer(tmp_path, "onnx", "fp32")
+    files = [first(models[0]), first(models[1]), second(models[0])]
     assert len({*files}) == 3
     assert files[1].stat().st_size < files[0].stat().st_size == files[2].stat().st_size
 

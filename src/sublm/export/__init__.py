@@ -2,7 +2,7 @@
 
 from sublm.export.calibration import quantise_static
 from sublm.export.card import ModelCard, known_of, write_card
-from sublm.export.deploy import Deployment, write_forms
+from sublm.export.deploy import Deployment, deployer, write_forms
 from sublm.export.forms import FORMS, Form, check_forms, form_of
 from sublm.export.hub import push
 from sublm.export.onnx import check_onnx, export_onnx, longest_text, predict_onnx, quantise_onnx
@@ -16,6 +16,7 @@ __all__ = [
     "ModelCard",
     "check_forms",
     "check_onnx",
+    "deployer",
     "export_onnx",
     "export_openvino",
     "form_of",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,36 @@ class Deployment:
     def _find(self, form: Form) -> Path:
         beside = self._folder / form.file if self._folder is not None and self._folder.is_dir() else None
         return beside if beside is not None and beside.exists() else self._scratch / form.file
+
+
+def deployer(
+    scratch: str | Path,
+    runtime: str,
+    precision: str,
+    *,
+    tokenizer: Any = None,
+    progress: Callable[[int], None] | None = None,
+) -> Callable[[Any], Any]:
+    """Brings every model it is given into one form, for measuring; see `Deployment.form`.
+
+    Args:
+        scratch: Where files are written, each model's to a folder of its own: one that is there already would be
+            measured instead.
+        runtime: "torch", "onnx" or "openvino".
+        precision: "fp32", "bf16" or "int8".
+        tokenizer: See `Deployment`.
+        progress: Called before each model with the number of those done, as writing may take longer than measuring.
+    """
+    numbers = itertools.count()
+
+    def deploy(model: Any) -> Any:
+        number = next(numbers)
+        if progress is not None:
+            progress(number)
+        Path(scratch).mkdir(parents=True, exist_ok=True)
+        return Deployment(model, tempfile.mkdtemp(dir=scratch), tokenizer=tokenizer).form(runtime, precision)
+
+    return deploy
 
 
 def write_forms(

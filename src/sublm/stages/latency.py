@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import random
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import numpy as np
 
 from sublm.costs import LatencyPredictor, cost_model, fit_latency, model_of, representative_lengths
 from sublm.errors import LatencyError
-from sublm.export import Deployment
+from sublm.export import deployer
 from sublm.run import file_fingerprint, write_json
 from sublm.search import target_cost
 from sublm.spaces import StratifiedSampler, Subnet
@@ -71,7 +69,14 @@ def fit_predictor(work: Workspace, prepared: Prepared) -> LatencyPredictor | Non
         title = f"Measuring the latency of {LATENCY_SAMPLES} sub-networks"
         with work.doing(stage, title, unit="model") as folder:
             subnets = _sample(prepared, LATENCY_SAMPLES, work.settings.seed)
-            prepare = deployer(work, folder, total=len(subnets) + 1)
+            runtime, precision = options["runtime"], options["precision"]
+            total = len(subnets) + 1  # the largest beside them
+
+            def show(number: int) -> None:
+                if number < total:
+                    work.progress.update(number, total)
+
+            prepare = deployer(folder, runtime, precision, tokenizer=work.tokenizer, progress=show)
             predictor = fit_latency(prepared.supernet, subnets, prepare=prepare, rounds=20, budget_s=90.0, **options)
             stage.result |= {"error": predictor.error, "tau": predictor.tau}
             write_json(path, predictor.to_dict())
@@ -111,26 +116,6 @@ def _sample(prepared: Prepared, number: int, seed: int) -> list[Subnet]:
         neurons = tuple(rng.randint(1, shape.neurons) for _ in range(shape.layers))
         found[Subnet(heads, neurons, shape.hidden, shape.head_size)] = None
     return list(found)
-
-
-def deployer(work: Workspace, folder: Path, *, total: int | None = None) -> Callable[[Any], Any]:
-    """Brings each model it is given into the form that the run deploys; files go into the folder.
-
-    Given how many there will be, it tells how many are done: writing files takes longer than measuring them.
-    """
-    numbers = itertools.count()
-
-    def deploy(model: Any) -> Any:
-        number = next(numbers)
-        if total and number < total:
-            work.progress.update(number, total)
-        folder.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.mkdtemp(dir=folder)  # a file that is there already would be measured instead
-        return Deployment(model, scratch, tokenizer=work.tokenizer).form(
-            work.settings.runtime, work.settings.runtime_precision
-        )
-
-    return deploy
 
 
 def _given_predictor(path: Path, options: dict[str, Any], prepared: Prepared, *, force: bool) -> LatencyPredictor:

@@ -6,18 +6,18 @@ import random
 import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from sublm.costs import cost_model, measure_latency
+from sublm.export import deployer
 from sublm.progress import plural, show_duration
 from sublm.search import SAMPLERS
 from sublm.search.samplers import MOASHA
 from sublm.settings import Settings
 from sublm.spaces import StratifiedSampler
-from sublm.stages.latency import LATENCY_SAMPLES, deployer, latency_options, wants_latency
+from sublm.stages.latency import LATENCY_SAMPLES, latency_options, wants_latency
 from sublm.stages.masks import SIZES
 from sublm.stages.reconstruction import ROWS
 from sublm.stages.supernet import Prepared, provisional
@@ -155,7 +155,8 @@ def _deployment(work: Workspace, prepared: Prepared) -> _Deployment:
     options = latency_options(work)
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        form = deployer(work, Path(folder))(prepared.supernet.extract(prepared.supernet.largest))
+        deploy = deployer(folder, options["runtime"], options["precision"], tokenizer=work.tokenizer)
+        form = deploy(prepared.supernet.extract(prepared.supernet.largest))
         write = time.perf_counter() - began
         found = measure_latency({"largest": form}, rounds=1, warmup=0, **options)["largest"]
     lengths = options["length"]

@@ -9,9 +9,10 @@ from typing import Any
 
 from sublm.costs import LatencyPredictor
 from sublm.costs.measured import measure_subnets
+from sublm.export import deployer
 from sublm.search import Evaluation, Finalists, keep_promise, ratio_near
 from sublm.search.finalists import MARGIN
-from sublm.stages.latency import deployer, latency_options
+from sublm.stages.latency import latency_options
 from sublm.stages.models import Point, choose, make_model, names_for
 from sublm.stages.results import latency_ms, measure, measured_limits, promised_latency
 from sublm.stages.search import Found
@@ -59,7 +60,7 @@ def measure_finalists(work: Workspace, prepared: Prepared, found: Found) -> Foun
                 times, largest = measure_subnets(
                     prepared.supernet,
                     subnets,
-                    prepare=deployer(work, folder),
+                    prepare=deployer(folder, options["runtime"], options["precision"], tokenizer=work.tokenizer),
                     known=known,
                     rounds=40,
                     budget_s=60.0,

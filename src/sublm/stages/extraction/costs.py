@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from sublm.architectures import Shape
 from sublm.costs import FamilyCosts, shaped_config
 from sublm.costs.measured import measure_models
-from sublm.export import Deployment
+from sublm.export import deployer
 from sublm.search.fptas import Candidate, bounds, shape_name
 from sublm.stages.extraction.family import Family, with_random_weights
 
@@ -43,10 +42,6 @@ def measure(
         scratch: Where files that the runtime reads are written.
         seed: Of the order and the tokens.
     """
-    scratch.mkdir(parents=True, exist_ok=True)
-
-    def prepare(model: Any) -> Any:
-        return Deployment(model, tempfile.mkdtemp(dir=scratch)).form(options["runtime"], options["precision"])
 
     def make(shape: Shape) -> Any:
         return with_random_weights(shaped_config(family.config, shape), 0).base_model.eval()
@@ -56,7 +51,7 @@ def measure(
         {shape_name(c.shape): partial(make, c.shape) for c in candidates},
         {shape_name(c.shape): c.p for c in candidates},
         shape_name(largest.shape),
-        prepare=prepare,
+        prepare=deployer(scratch, options["runtime"], options["precision"]),
         seed=seed,
         **options,
     )

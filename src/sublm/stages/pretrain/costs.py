@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import random
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from sublm.architectures import ARCHITECTURES
 from sublm.costs import LatencyPredictor, cost_model, fit_latency, memory
 from sublm.costs.measured import measure_subnets
 from sublm.errors import RunError, UnsupportedModelError
-from sublm.export import Deployment, longest_text
+from sublm.export import deployer, longest_text
 from sublm.paths import check_folder
 from sublm.spaces import SearchSpace, StratifiedSampler, Subnet
 from sublm.stages.pretrain.models import is_subnetwork
@@ -133,7 +132,7 @@ def fit(
     """
     sampler = StratifiedSampler(space, cost_model(encoder).macs, bins=SAMPLES)
     subnets = [space.decode(values) for values in sampler.spread(SAMPLES, random.Random(deployed.seed))]
-    prepare = deployer(deployed, scratch, tokenizer)
+    prepare = deployer(scratch, deployed.runtime, deployed.precision, tokenizer=tokenizer)
     return fit_latency(
         encoder, subnets, reference=base, prepare=prepare, rounds=20, budget_s=90.0, **deployed.options()
     )
@@ -153,21 +152,10 @@ def measure(
         encoder,
         subnets,
         reference=base,
-        prepare=deployer(deployed, scratch, tokenizer),
+        prepare=deployer(scratch, deployed.runtime, deployed.precision, tokenizer=tokenizer),
         known=predictor.largest if base is None else predictor.reference,
         rounds=30,
         budget_s=60.0,
         **deployed.options(),
     )
     return times
-
-
-def deployer(deployed: Deployed, scratch: Path, tokenizer: Any) -> Callable[[Any], Any]:
-    """Brings each encoder it is given into the form that is deployed; files go into the folder."""
-
-    def deploy(model: Any) -> Any:
-        scratch.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.mkdtemp(dir=scratch)  # a file that is there already would be measured instead
-        return Deployment(model, folder, tokenizer=tokenizer).form(deployed.runtime, deployed.precision)
-
-    return deploy
