@@ -202,7 +202,7 @@ def plot(found: dict[str, Any], path: Path) -> None:
     from matplotlib import pyplot
 
     spaces = list(found["spaces"])
-    figure, panels = pyplot.subplots(1, len(spaces), figsize=(7 * len(spaces), 5), squeeze=False)
+    figure, panels = pyplot.subplots(1, len(spaces), figsize=(7 * len(spaces), 6), squeeze=False)
     names = sorted({name.rpartition(", ")[0] for entry in found["spaces"].values() for name in entry["methods"]})
     colours = {name: pyplot.get_cmap("tab20")(i % 20) for i, name in enumerate(names)}
     for panel, space in zip(panels[0], spaces, strict=True):
@@ -220,6 +220,6 @@ def plot(found: dict[str, Any], path: Path) -> None:
         panel.set_xlabel(f"forward MACs, share of {entry['reference']['evaluations']} full NSGA-II evaluations")
         panel.set_ylabel("hypervolume, share of theirs")
         panel.set_title(f"{found['task']}, {space} ({found['rows']} rows)")
-        panel.legend(fontsize=7, ncols=2)
+        panel.legend(fontsize=7, ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.13))
     figure.tight_layout()
     figure.savefig(path, dpi=120)
