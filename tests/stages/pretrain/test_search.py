@@ -221,7 +221,7 @@ def test_proxy_tasks_have_short_names_that_tell_them_apart() -> None:
     given = ["glue/rte", "super_glue/rte", "stsb", "/data/a/train.csv", "/data/b/train.csv", "train.csv"]
     names = ["glue-rte", "super_glue-rte", "stsb", "a-train", "b-train", "train"]
     assert task_names(given) == dict(zip(names, given, strict=True))
-    with pytest.raises(RunError, match="each must be given once"):
+    with pytest.raises(RunError, match="two have the same name"):
         task_names(["stsb", "mrpc", "stsb"])
 
 

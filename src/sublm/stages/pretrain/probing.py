@@ -126,11 +126,14 @@ def task_names(tasks: Sequence[str]) -> dict[str, str]:
     """The proxy tasks by a short name each: the file's, with as many of its folders as tell it from the others.
 
     Raises:
-        RunError: If a task is there twice.
+        RunError: If two have the same.
     """
     parts = {task: (*Path(task).parent.parts, Path(task).stem) for task in tasks}
     if len(set(parts.values())) < len(tasks):
-        raise RunError(f"tasks: {', '.join(map(str, tasks))}: each must be given once, also by another file type.")
+        raise RunError(
+            f"tasks: {', '.join(map(str, tasks))}: two have the same name; give each once, and files of one folder "
+            "names that differ in more than their type."
+        )
     found = {}
     for task, own in parts.items():
         others = [other for other in parts.values() if other != own]
